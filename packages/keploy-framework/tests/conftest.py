@@ -1,0 +1,19 @@
+"""Fixtures for all tests of this package."""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run the async tests on asyncio; without this, anyio also tries other backends."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """Fail a test in which our own code blocks the event loop; tests themselves may read files."""
+    with blockbuster_ctx(scanned_modules=["keploy_framework"]):
+        yield
