@@ -1,0 +1,1 @@
+"""Composition: primitives, the context, the combinators, and the engine that runs them."""

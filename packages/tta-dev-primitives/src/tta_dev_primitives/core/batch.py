@@ -1,0 +1,376 @@
+"""`BatchPrimitive`: one step for every item of a collection, several at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Iterable, Sized
+from contextvars import copy_context
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+
+from tta_dev_primitives.core import clock, engine, notes
+from tta_dev_primitives.core.base import (
+    Composite,
+    WorkflowPrimitive,
+    as_primitive,
+    check_concurrency,
+    check_name,
+    nested_awaitable,
+)
+from tta_dev_primitives.core.crew import Crew
+from tta_dev_primitives.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from tta_dev_primitives.core.context import WorkflowContext
+    from tta_dev_primitives.core.outcome import Outcome
+
+__all__ = ("Batch", "BatchPrimitive")
+
+TIn = TypeVar("TIn", contravariant=True)
+TOut = TypeVar("TOut", covariant=True)
+I = TypeVar("I")  # noqa: E741 - input
+O = TypeVar("O")  # noqa: E741 - output
+
+
+class BatchPrimitive(Composite[TIn, TOut]):
+    """Runs a step for each item of an iterable or async iterable; gives the list of results.
+
+    The source is read only as fast as items are worked on. When the call ends early, by an error
+    or by cancellation, no item is still being worked on and the source is closed.
+
+    Args:
+        step: Takes one item.
+        max_concurrency: How many items are worked on at the same time, at least 1. Default: 10.
+        ordered: Whether results stand in the order of the items (default) or as completed.
+        on_error: `fail_fast` (default): the first error is raised as itself and the rest is
+            cancelled. `collect`: each item gives an `Outcome`.
+        on_progress: Called after each item with the number of items done and, where the source
+            knows its length, their total, else None.
+        name: Default: `batch`.
+
+    Raises:
+        CompositionError: The step is no step.
+        ConfigurationError: An option is out of range.
+        TypeError: From the call: the input cannot be iterated.
+
+    Example:
+        >>> Batch(str.upper, max_concurrency=2).run(["a", "b", "c"])
+        ['A', 'B', 'C']
+    """
+
+    kind = "batch"
+
+    @overload
+    def __init__(
+        self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[O]],
+        step: WorkflowPrimitive[I, O],
+        *,
+        max_concurrency: int = 10,
+        ordered: bool = True,
+        on_error: Literal["fail_fast"] = "fail_fast",
+        on_progress: Callable[[int, int | None], object] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[O]],
+        step: Callable[[I], Awaitable[O]],
+        *,
+        max_concurrency: int = 10,
+        ordered: bool = True,
+        on_error: Literal["fail_fast"] = "fail_fast",
+        on_progress: Callable[[int, int | None], object] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[O]],
+        step: Callable[[I], O],
+        *,
+        max_concurrency: int = 10,
+        ordered: bool = True,
+        on_error: Literal["fail_fast"] = "fail_fast",
+        on_progress: Callable[[int, int | None], object] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[Outcome[O]]],
+        step: WorkflowPrimitive[I, O],
+        *,
+        max_concurrency: int = 10,
+        ordered: bool = True,
+        on_error: Literal["collect"],
+        on_progress: Callable[[int, int | None], object] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[Outcome[O]]],
+        step: Callable[[I], Awaitable[O]],
+        *,
+        max_concurrency: int = 10,
+        ordered: bool = True,
+        on_error: Literal["collect"],
+        on_progress: Callable[[int, int | None], object] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[Outcome[O]]],
+        step: Callable[[I], O],
+        *,
+        max_concurrency: int = 10,
+        ordered: bool = True,
+        on_error: Literal["collect"],
+        on_progress: Callable[[int, int | None], object] | None = None,
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(  # noqa: PLR0913 - options
+        self,
+        step: Any,
+        *,
+        max_concurrency: int = 10,
+        ordered: bool = True,
+        on_error: str = "fail_fast",
+        on_progress: Callable[[int, int | None], object] | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._steps = (as_primitive(step, role="step of Batch"),)
+        check_concurrency(max_concurrency)
+        if max_concurrency is None:  # pyright: ignore[reportUnnecessaryComparison] - callers without a checker
+            message = "max_concurrency of Batch must be a number: a source may have no end"
+            raise ConfigurationError(message)
+        if on_error not in {"fail_fast", "collect"}:
+            message = f"on_error of Batch must be 'fail_fast' or 'collect', not {on_error!r}"
+            raise ConfigurationError(message)
+        if on_progress is not None and not callable(on_progress):
+            message = f"on_progress must be a function of (done, total), not {on_progress!r}"
+            raise ConfigurationError(message)
+        self._limit = max_concurrency
+        self._ordered = ordered
+        self._collect = on_error == "collect"
+        self._on_progress = on_progress
+        self._name = check_name(name) if name is not None else None
+
+    @property
+    def edge_labels(self) -> tuple[str, ...]:
+        """How many items are worked on at the same time."""
+        return (f"each item, {self._limit} at a time",)
+
+    async def _execute_impl(
+        self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
+    ) -> Any:
+        items = _Items(input_data, self.name)
+        work = _Work(self, context, items)
+        state = engine.listening
+        if state is None or (
+            site is None and (state := engine.state_for_run(state)) is None
+        ):
+            return await work.run(self.calls[0])
+        if site is None and state.framed():
+            return await self._run_framed(work, state)
+        place = site or self.site(state, self.name)
+        work.site = place.open(self)[0]
+        started = clock.now()
+        try:
+            result = await work.run(self.calls_at(place)[0])
+        except BaseException as error:
+            if site is None:
+                place.failed(clock.now() - started, error)
+            raise
+        if site is None:
+            place.push(clock.now() - started)
+        place.ran()
+        return result
+
+    async def _run_framed(self, work: _Work, state: engine.Listening) -> Any:
+        """Run where somebody is told of each call, or wants to know where it stands."""
+        work.frame = frame = engine.enter(self, work.context, state)
+        token = engine.current.set(frame)
+        engine.begin(frame)
+        failure: BaseException | None = None
+        try:
+            return await work.run(self.calls[0])
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            engine.current.reset(token)
+            frame.note({"items": work.done})
+            engine.close(frame, failure)
+
+
+class _Items:
+    """The source, read one item at a time, and closed in the end."""
+
+    __slots__ = ("_source", "total")
+
+    def __init__(self, source: Any, reader: str) -> None:
+        self.total = len(source) if isinstance(source, Sized) else None
+        if isinstance(source, AsyncIterable):
+            self._source: AsyncIterator[Any] = cast("AsyncIterable[Any]", source).__aiter__()
+        elif isinstance(source, Iterable) and not isinstance(source, (str, bytes)):
+            self._source = _in_turns(cast("Iterable[Any]", source))
+        else:
+            message = (
+                f"{reader!r} takes a collection or an async iterable of items, not "
+                f"{source!r:.60} ({type(source).__name__})"
+            )
+            raise TypeError(message)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._source
+
+    async def close(self) -> None:
+        """Close the source if it can be closed."""
+        close = getattr(self._source, "aclose", None)
+        if close is not None:
+            await close()
+
+
+async def _in_turns(source: Iterable[Any]) -> AsyncIterator[Any]:
+    """Read a plain iterable as an async one."""
+    for item in source:
+        yield item
+
+
+class _Work:
+    """One run of a Batch."""
+
+    __slots__ = (
+        "context",
+        "crew",
+        "done",
+        "failure",
+        "frame",
+        "items",
+        "owner",
+        "results",
+        "site",
+        "slots",
+    )
+
+    def __init__(
+        self, owner: BatchPrimitive[Any, Any], context: WorkflowContext, items: _Items
+    ) -> None:
+        self.owner = owner
+        self.context = context
+        self.items = items
+        self.crew = Crew()
+        self.slots = asyncio.Semaphore(owner._limit)
+        self.results: list[tuple[int, Any]] = []
+        self.failure: Exception | None = None
+        self.done = 0
+        self.site: engine.Site | None = None
+        self.frame: engine.Frame | None = None
+
+    async def run(self, call: Callable[[WorkflowContext, Any], Awaitable[Any]]) -> Any:
+        """Read the source, start the items, wait for all, and return their results."""
+        self.crew.start(self._feed(call))
+        try:
+            await self.crew.drain()
+        finally:
+            await self.items.close()
+        if self.failure is not None:
+            try:
+                raise self.failure
+            finally:
+                self.failure = None  # the traceback holds this frame: no reference cycle
+        if self.owner._ordered:
+            self.results.sort(key=_by_index)
+        return [result for _, result in self.results]
+
+    async def _feed(self, call: Any) -> None:
+        """Start an item whenever a place is free."""
+        variables = copy_context()
+        index = 0
+        try:
+            await self.slots.acquire()
+            async for item in self.items:
+                # Each item sees the variables as they were when the call began.
+                self.crew.start(self._item(index, call, item), variables.copy())
+                index += 1
+                if not index % _PRUNE_EVERY:
+                    self.crew.prune()
+                await self.slots.acquire()
+        except Exception as error:  # noqa: BLE001 - of the source
+            notes.locate(error, self.owner, None, self.context)
+            self._fail(error)
+
+    async def _item(self, index: int, call: Any, item: Any) -> None:
+        site, frame = self.site, self.frame
+        started = clock.now()
+        try:
+            if frame is not None:
+                branch = frame.branch(0)
+                engine.current.set(branch)  # in this task's own variables: nothing to reset
+                branch.mark({"item": index})
+                result = await engine.observe(branch, 0, call, self.context, item)
+            else:
+                result = await call(self.context, item)
+            if result.__class__ is CoroutineType:
+                raise nested_awaitable(self.owner.nodes[0].name, result)
+        except BaseException as error:
+            if site is not None:
+                site.failed(clock.now() - started, error)
+            if not isinstance(error, Exception):
+                raise
+            self._failed(index, error)
+        else:
+            if site is not None:
+                site.push(clock.now() - started)
+                if not self.done % engine.SETTLE_EVERY:
+                    site.settle()
+            self._ended(index, self._outcome(result, None) if self.owner._collect else result)
+        finally:
+            self.slots.release()
+
+    def _failed(self, index: int, error: Exception) -> None:
+        if error.__traceback__ is not None:  # without the entry of `_item`
+            error.__traceback__ = error.__traceback__.tb_next
+        notes.locate(error, self.owner, 0, self.context)
+        error.add_note(f"item {index} of {self.owner.name!r}, counted from 0")
+        if self.owner._collect:
+            self._ended(index, self._outcome(None, error))
+        else:
+            self._fail(error)
+
+    def _ended(self, index: int, result: Any) -> None:
+        self.results.append((index, result))
+        self.done += 1
+        report = self.owner._on_progress
+        if report is not None:
+            try:
+                report(self.done, self.items.total)
+            except Exception as error:  # noqa: BLE001 - the user's own code
+                notes.locate(error, self.owner, None, self.context)
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self.failure is None:
+            self.failure = error
+        elif self.failure is not error:
+            self.failure.add_note(
+                f"another item failed too, while it was being cancelled: "
+                f"{type(error).__name__}: {error}"
+            )
+        self.crew.stop()
+
+    @staticmethod
+    def _outcome(value: Any, error: Exception | None) -> Outcome[Any]:
+        from tta_dev_primitives.core.outcome import Outcome  # noqa: PLC0415 - only where asked for
+
+        return Outcome(value=value, error=error)
+
+
+_PRUNE_EVERY = 256  # items between which finished tasks are let go
+
+
+def _by_index(entry: tuple[int, Any]) -> int:
+    return entry[0]
+
+
+Batch = BatchPrimitive

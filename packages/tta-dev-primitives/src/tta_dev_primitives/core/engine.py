@@ -1,0 +1,816 @@
+"""How calls are observed: who listens, where a call stands, what is noted of it.
+
+There are three ways to run. *Bare*: nobody listens, `listening` is None, composites see that with
+one global read and run their plain loop. *Counted*: only the default recorder listens; each place
+in a workflow has a `Site` with a bound append for durations, composites hand their sites down, and
+nothing else is built. *Framed*: an observer or our log handler is installed; each run of a
+composite opens one `Frame`, kept in one ContextVar, that knows its composite, its parent frame and
+which child is running, so that path, parent and span id of any call can be told from it when
+somebody asks and cost nothing before. Observers that want each call are given a `Record` when it
+ends, and a `Call` when it starts if they define `started`.
+
+Rules for whoever edits this file. A frame is set per composite, never per leaf. No observer may
+change a result: whatever it raises is logged once and swallowed. Cancellation is recorded and
+passes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+from tta_dev_primitives.core import clock
+from tta_dev_primitives.errors import Filtered
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+
+    from tta_dev_primitives.core.context import SpanContextLike, WorkflowContext
+    from tta_dev_primitives.core.protocols import CallerObserver, Observer, StartObserver
+    from tta_dev_primitives.core.record import Call, Status
+
+__all__ = (
+    "Frame",
+    "Listening",
+    "Node",
+    "SETTLE_EVERY",
+    "Recorder",
+    "Site",
+    "SiteStats",
+    "add_observer",
+    "annotate",
+    "close",
+    "count",
+    "current",
+    "enter",
+    "install_defaults",
+    "listening",
+    "observe",
+    "observers",
+    "on_first_run",
+    "remove_observer",
+    "silence",
+    "state_for_run",
+    "want_frames",
+)
+
+T = TypeVar("T")
+
+
+class SiteStats(Protocol):
+    """What a recorder keeps for one place in a workflow."""
+
+    @property
+    def path(self) -> str:
+        """The path under which the statistics are kept."""
+        ...
+
+    @property
+    def push(self) -> Callable[[float], object]:
+        """Take the duration of a call that ended well, in seconds; must be fast."""
+        ...
+
+    def failed(self, duration: float, error: BaseException) -> None:
+        """Take a call that did not end well."""
+        ...
+
+    def settle(self) -> None:
+        """Fold what was pushed, if that is worth while."""
+        ...
+
+
+class Recorder(Protocol):
+    """The default recorder: it hands out what each place feeds."""
+
+    def stats(self, name: str, path: str, kind: str) -> SiteStats:
+        """Return the statistics of a place, the same for the same name and path."""
+        ...
+
+
+class Node(Protocol):
+    """What the engine needs to know of a primitive."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def type_name(self) -> str: ...
+
+    @property
+    def segments(self) -> tuple[str, ...]: ...
+
+    @property
+    def nodes(self) -> tuple[Node, ...]: ...
+
+    def site(self, state: Listening, path: str) -> Site:
+        """Return this node's place at `path`, remembered from run to run."""
+        ...
+
+
+class Listening:
+    """Who listens; replaced as a whole when that changes, so that a run sees one state."""
+
+    __slots__ = ("ambient", "callers", "live", "log", "log_enabled", "recorder", "starts")
+
+    def __init__(
+        self,
+        *,
+        recorder: Recorder | None = None,
+        live: tuple[Observer, ...] = (),
+        log: Observer | None = None,
+        log_enabled: Callable[[], bool] | None = None,
+        ambient: bool = False,
+    ) -> None:
+        self.ambient = ambient
+        self.recorder = recorder
+        self.live = live
+        self.starts = tuple(cast("StartObserver", o) for o in live if hasattr(o, "started"))
+        self.callers = tuple(cast("CallerObserver", o) for o in live if hasattr(o, "caller"))
+        self.log = log
+        self.log_enabled = log_enabled
+
+    def framed(self) -> bool:
+        """Whether a run that begins now needs frames."""
+        return (
+            self.ambient
+            or bool(self.live)
+            or (self.log_enabled is not None and self.log_enabled())
+        )
+
+    def observers_of_a_run(self) -> tuple[Observer, ...]:
+        """Return who is told of each call of a run that begins now."""
+        if self.log is not None and self.log_enabled is not None and self.log_enabled():
+            return (*self.live, self.log)
+        return self.live
+
+
+class Site:
+    """A place in a workflow: its path and what is kept for it.
+
+    A workflow that a step executes by itself has a path below that step, but its statistics are
+    kept under its own name, as if it ran alone.
+    """
+
+    __slots__ = (
+        "children",
+        "framed_pairs",
+        "kind",
+        "name",
+        "pairs",
+        "path",
+        "push",
+        "runs",
+        "state",
+        "stats",
+    )
+
+    def __init__(
+        self, state: Listening, name: str, path: str, kind: str, counted_as: str | None = None
+    ) -> None:
+        self.state = state
+        self.name = name
+        self.path = path
+        self.kind = kind
+        self.stats = (
+            None
+            if state.recorder is None
+            else state.recorder.stats(name, counted_as or path, kind)
+        )
+        self.push: Callable[[float], object] = _ignore if self.stats is None else self.stats.push
+        self.children: tuple[Site, ...] | None = None
+        self.pairs: Any = None  # what a composite prepared for a counted run at this place
+        self.framed_pairs: Any = None  # and for a framed one
+        self.runs = 0
+
+    def open(self, owner: Node) -> tuple[Site, ...]:
+        """Return the places of the owner's children, made when first asked for."""
+        children = self.children
+        if children is None:
+            counted = self.path if self.stats is None else self.stats.path
+            children = self.children = tuple(
+                Site(
+                    self.state,
+                    node.name,
+                    f"{self.path}/{segment}",
+                    node.type_name,
+                    f"{counted}/{segment}",
+                )
+                for node, segment in zip(owner.nodes, owner.segments, strict=True)
+            )
+        return children
+
+
+    def failed(self, duration: float, error: BaseException) -> None:
+        """Count a call that did not end well."""
+        if self.stats is not None:
+            self.stats.failed(duration, error)
+
+    def ran(self) -> None:
+        """Count a run of a composite that stands here; now and then, fold what was pushed."""
+        self.runs += 1
+        if not self.runs % SETTLE_EVERY:
+            self.settle()
+
+    def settle(self) -> None:
+        """Fold what was pushed here and for the children; called every `SETTLE_EVERY` runs."""
+        for site in (self, *(self.children or ())):
+            if site.stats is not None:
+                site.stats.settle()
+
+
+SETTLE_EVERY = 128
+"""How many durations of one place are kept before they are folded; a power of two."""
+
+
+def _ignore(duration: float) -> None:
+    """Stand where no recorder listens."""
+
+
+class Frame:
+    """A running composite (or an outermost leaf), and which of its calls is under way.
+
+    Slots that are rarely needed stay empty until read, as in `WorkflowContext`, for a frame is
+    made on the hot path.
+
+    Attributes:
+        owner: The composite.
+        site: Its place.
+        context: The run's context.
+        parent: The frame around it; None in the outermost.
+        live: The observers that are told of each call of this run.
+        outermost: Nobody above records this frame's own call, so it does so itself.
+        cursor: Position of the running child: an index, or, where a composite walks its children
+            in order, the iterator over them, whose length hint tells the index at no cost.
+        turn: Number of the running call where a composite calls a child more than once, else 0.
+        started: The clock at the start, set where `outermost`.
+        sequence: Process-wide number from which span ids are made.
+        marks: Attributes for the records of children, by ordinal.
+        attributes: Attributes for the frame's own record, where `outermost`.
+        caller: In the outermost frame: the span around the run that an observer knew of, where
+            the context names none.
+        caller_span_id: Where `outermost` within another run: the call that executed this one,
+            taken at the start, for a task that nobody awaits may outlive it.
+    """
+
+    __slots__ = (
+        "attributes",
+        "caller",
+        "caller_span_id",
+        "context",
+        "cursor",
+        "live",
+        "marks",
+        "outermost",
+        "owner",
+        "parent",
+        "sequence",
+        "site",
+        "started",
+        "turn",
+    )
+
+    attributes: dict[str, object]
+    caller: SpanContextLike | None
+    caller_span_id: int
+    context: WorkflowContext
+    cursor: int | Iterator[object]
+    live: tuple[Observer, ...]
+    marks: dict[int, dict[str, object]]
+    outermost: bool
+    owner: Node
+    parent: Frame | None
+    sequence: int
+    site: Site
+    started: float
+    turn: int
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Fill an empty slot."""
+            value = _FRAME_DEFAULTS[name]()
+            setattr(self, name, value)
+            return value
+
+    @property
+    def position(self) -> int:
+        """Index of the child that is running."""
+        cursor = self.cursor
+        if isinstance(cursor, int):
+            return cursor
+        return len(self.owner.nodes) - int(cast("Any", cursor).__length_hint__()) - 1
+
+    @property
+    def ordinal(self) -> int:
+        """Number of the running call within this frame, from 1."""
+        return self.turn or self.position + 1
+
+    @property
+    def span_id(self) -> int:
+        """Id of this frame's own call."""
+        if self.outermost or self.parent is None:
+            return _span_id(self.sequence, 0)
+        return self.parent.child_span_id
+
+    @property
+    def child_span_id(self) -> int:
+        """Id of the child call that is running; the frame's own when it has no children."""
+        return _span_id(self.sequence, self.ordinal) if self.owner.nodes else self.span_id
+
+    @property
+    def parent_span_id(self) -> int:
+        """Id of the call around this frame's own; 0 for the root of a trace."""
+        if self.parent is not None:
+            return self.caller_span_id if self.outermost else self.parent.span_id
+        caller = self.caller or self.context.parent_span_context
+        return 0 if caller is None else caller.span_id
+
+    @property
+    def trace_id(self) -> int:
+        """Id of the trace: that of the enclosing run, else the context's."""
+        frame = self
+        while frame.parent is not None:
+            frame = frame.parent
+        return frame.root_trace_id
+
+    @property
+    def root_trace_id(self) -> int:
+        """Id of the trace, of an outermost frame."""
+        caller = self.caller
+        return self.context.trace_id if caller is None else caller.trace_id
+
+    @property
+    def child_path(self) -> str:
+        """Path of the child that is running; the frame's own when it has no children."""
+        children = self.site.open(self.owner)
+        return children[self.position].path if children else self.site.path
+
+    def branch(self, index: int) -> Frame:
+        """Return a frame for one branch that runs beside others; its position is fixed."""
+        return BranchFrame(self, index)
+
+    def mark(self, values: Mapping[str, object]) -> None:
+        """Keep attributes for the record of the child that is running."""
+        if self.owner.nodes:
+            self.marks.setdefault(self.ordinal, {}).update(values)
+        else:
+            self.note(values)
+
+    def note(self, values: Mapping[str, object]) -> None:
+        """Keep attributes for the record of this frame's own call."""
+        if self.outermost or self.parent is None:
+            self.attributes.update(values)
+        else:
+            self.parent.mark(values)
+
+
+class BranchFrame(Frame):
+    """The frame of one branch of a fan-out: its own call is that of the trunk."""
+
+    __slots__ = ("trunk",)
+
+    trunk: Frame
+
+    def __init__(self, trunk: Frame, index: int) -> None:
+        self.trunk = trunk
+        self.owner = trunk.owner
+        self.site = trunk.site
+        self.context = trunk.context
+        self.parent = trunk.parent
+        self.live = trunk.live
+        self.outermost = trunk.outermost
+        self.cursor = index
+
+    @property
+    def span_id(self) -> int:
+        """Id of the trunk's own call."""
+        return self.trunk.span_id
+
+    @property
+    def parent_span_id(self) -> int:
+        """Id of the call around the trunk's."""
+        return self.trunk.parent_span_id
+
+    @property
+    def root_trace_id(self) -> int:
+        """Id of the trace, of an outermost trunk."""
+        return self.trunk.root_trace_id
+
+    def note(self, values: Mapping[str, object]) -> None:
+        """Keep attributes for the trunk's record."""
+        self.trunk.note(values)
+
+
+# --- span ids -----------------------------------------------------------------------------------
+
+_sequence = itertools.count()
+_id_base = random.getrandbits(64)
+_MASK = (1 << 64) - 1
+# A frame's calls are numbered within 24 bits: longer chains would share ids with a later frame.
+_ORDINAL_BITS = 24
+
+
+def _reseed_after_fork() -> None:
+    global _id_base  # noqa: PLW0603 - one base per process, new in a forked child
+    _id_base = random.SystemRandom().getrandbits(64)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_reseed_after_fork)
+
+
+def _span_id(sequence: int, ordinal: int) -> int:
+    """Spread a call's number over 64 bits; a bijection, so two calls never share an id.
+
+    The mixing steps are those of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    """
+    z = (_id_base + ((sequence << _ORDINAL_BITS) | ordinal)) & _MASK
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (z ^ (z >> 31)) or 1
+
+
+_FRAME_DEFAULTS: dict[str, Callable[[], object]] = {
+    "attributes": dict,
+    "caller": lambda: None,
+    "marks": dict,
+    "sequence": _sequence.__next__,
+    "started": float,
+    "turn": int,
+}
+
+# --- who listens --------------------------------------------------------------------------------
+
+current: ContextVar[Frame | None] = ContextVar("tta_dev_primitives.frame", default=None)
+"""The innermost running composite, where somebody listens."""
+
+_PENDING = Listening()
+listening: Listening | None = _PENDING
+"""Who listens; None when nobody does. Read once by each composite run."""
+
+_install_defaults: Callable[[], None] | None = None
+_added: tuple[Observer, ...] = ()
+_recorder: Recorder | None = None
+_log: Observer | None = None
+_log_enabled: Callable[[], bool] | None = None
+
+
+_ambient: int = 0
+
+
+def want_frames(wanted: bool) -> None:  # noqa: FBT001 - one switch
+    """Keep frames though no observer asks for records: for ids in log lines. Calls are counted."""
+    global _ambient  # noqa: PLW0603 - process-wide by design
+    state_for_run(listening or _PENDING)
+    _ambient = max(0, _ambient + (1 if wanted else -1))
+    _refresh()
+
+
+def on_first_run(install: Callable[[], None]) -> None:
+    """Name what installs the default observers; called when a workflow first runs."""
+    global _install_defaults  # noqa: PLW0603 - set once, by the package's __init__
+    _install_defaults = install
+
+
+def state_for_run(state: Listening) -> Listening | None:
+    """Return who listens to a run that begins; installs the defaults before the first one."""
+    global _install_defaults  # noqa: PLW0603 - cleared once used
+    if state is not _PENDING:
+        return state
+    install, _install_defaults = _install_defaults, None
+    if install is not None:
+        install()
+    _refresh()
+    return listening
+
+
+def install_defaults(
+    *,
+    recorder: Recorder | None = None,
+    log: Observer | None = None,
+    log_enabled: Callable[[], bool] | None = None,
+) -> None:
+    """Put the default recorder and the log observer in place, or take them away.
+
+    Args:
+        recorder: Keeps durations by place; None for none.
+        log: Told of each call of a run that began while `log_enabled()` was true.
+        log_enabled: Says whether log lines are wanted; asked once per outermost run.
+    """
+    global _recorder, _log, _log_enabled  # noqa: PLW0603 - process-wide by design
+    _recorder, _log, _log_enabled = recorder, log, log_enabled
+    _refresh()
+
+
+def silence() -> None:
+    """Take away the default recorder and the log observer; observers that were added stay."""
+    install_defaults()
+
+
+def add_observer(observer: Observer) -> None:
+    """Tell `observer` of every call from the next run on.
+
+    Adding is idempotent per type: a second observer of a type replaces the first, so that setting
+    up twice does not report twice.
+    """
+    global _added  # noqa: PLW0603 - process-wide by design
+    state_for_run(listening or _PENDING)  # the defaults first, so that order does not matter
+    kind = type(observer)
+    _added = (*(o for o in _added if type(o) is not kind), observer)
+    _refresh()
+
+
+def remove_observer(observer: Observer) -> bool:
+    """Stop telling `observer`; returns whether it was listening."""
+    global _added  # noqa: PLW0603 - process-wide by design
+    before = _added
+    _added = tuple(o for o in before if o is not observer)
+    _refresh()
+    return len(_added) < len(before)
+
+
+def observers() -> tuple[Observer, ...]:
+    """Return the observers that were added, in the order in which they are told."""
+    return _added
+
+
+def _refresh() -> None:
+    global listening  # noqa: PLW0603 - replaced as a whole, so a run sees one state
+    if _recorder is None and _log is None and not _added and not _ambient:
+        listening = None
+        return
+    listening = Listening(
+        recorder=_recorder,
+        live=_added,
+        log=_log,
+        log_enabled=_log_enabled,
+        ambient=_ambient > 0,
+    )
+
+
+# --- frames -------------------------------------------------------------------------------------
+
+_new = object.__new__
+
+
+def enter(owner: Node, context: WorkflowContext, state: Listening) -> Frame:
+    """Open a frame for a run of `owner`; the caller makes it current and closes it."""
+    frame: Frame = _new(Frame)
+    frame.owner = owner
+    frame.context = context
+    frame.cursor = 0
+    parent = frame.parent = current.get()
+    if parent is None:
+        frame.outermost = True
+        frame.live = state.observers_of_a_run()
+        frame.site = owner.site(state, owner.name)
+        if state.callers:
+            caller = _ask_callers(state, frame)
+            if context.parent_span_context is None:
+                frame.caller = caller
+        return frame
+    site = parent.site
+    if site.state is state:
+        frame.live = parent.live
+        nodes = parent.owner.nodes
+        if nodes:
+            position = parent.position
+            if nodes[position] is owner:
+                frame.outermost = False
+                frame.site = site.open(parent.owner)[position]
+                return frame
+    else:  # observers changed while the outer run was under way
+        frame.live = state.observers_of_a_run()
+    frame.outermost = True
+    frame.caller_span_id = parent.child_span_id if frame.live else 0
+    frame.site = owner.site(state, f"{parent.child_path}/{owner.name}")
+    if state.callers:
+        caller = _ask_callers(state, frame)
+        if caller is not None and caller.trace_id == parent.trace_id:
+            frame.caller_span_id = caller.span_id
+    return frame
+
+
+def _ask_callers(state: Listening, frame: Frame) -> SpanContextLike | None:
+    """Return the span around the run that begins, where an observer knows of one."""
+    found: SpanContextLike | None = None
+    for observer in state.callers:
+        try:
+            found = observer.caller() or found
+        except Exception as error:  # noqa: BLE001 - no observer may change a result
+            _complain(observer, frame.site.path, error)
+    return found
+
+
+def close(frame: Frame, error: BaseException | None = None) -> None:
+    """Record the frame's own call if nobody above does; the caller has reset `current`."""
+    site = frame.site
+    stats = site.stats
+    if frame.outermost:
+        end = clock.now()
+        if stats is not None:
+            if error is None:
+                stats.push(end - frame.started)
+            else:
+                stats.failed(end - frame.started, error)
+        if frame.live:
+            _tell_ended(frame, site, frame.span_id, frame.parent_span_id, frame.started, end,
+                        error, frame.attributes, 1)
+    if stats is not None:
+        stats.settle()
+
+
+def begin(frame: Frame) -> None:
+    """Note the start of the frame's own call, and tell those who listen for starts."""
+    frame.started = clock.now()
+    if frame.outermost and frame.live:
+        _tell_started(frame, frame.site, frame.span_id, frame.parent_span_id, frame.started, 1)
+
+
+async def count(
+    site: Site,
+    call: Callable[[WorkflowContext, Any], Awaitable[T]],
+    context: WorkflowContext,
+    input_data: object,
+) -> T:
+    """Run one child of a composite where only the recorder listens."""
+    stats = site.stats
+    started = clock.now()
+    try:
+        result = await call(context, input_data)
+    except BaseException as error:
+        if stats is not None:
+            stats.failed(clock.now() - started, error)
+        raise
+    if stats is not None:
+        stats.push(clock.now() - started)
+        stats.settle()
+    return result
+
+
+async def observe(  # noqa: PLR0913, PLR0917 - the fields of a call, positional for speed
+    frame: Frame,
+    index: int,
+    call: Callable[[WorkflowContext, Any], Awaitable[T]],
+    context: WorkflowContext,
+    input_data: object,
+    attempt: int = 1,
+) -> T:
+    """Run one child of a composite and record it.
+
+    Args:
+        frame: The composite's frame.
+        index: Which child.
+        call: The child, bound.
+        context: The run's context.
+        input_data: The child's input.
+        attempt: The number of the attempt, from 1, where a retry calls.
+
+    Returns:
+        What the child returned.
+    """
+    children = frame.site.children
+    site = (children if children is not None else frame.site.open(frame.owner))[index]
+    frame.cursor = index
+    live = frame.live
+    started = clock.now()
+    if live:
+        _tell_started(frame, site, frame.child_span_id, frame.span_id, started, attempt)
+    try:
+        result = await call(context, input_data)
+    except BaseException as error:
+        frame.cursor = index
+        ended_call(frame, site, started, error, attempt)
+        raise
+    ended_call(frame, site, started, None, attempt)
+    return result
+
+
+def ended_call(
+    frame: Frame, site: Site, started: float, error: BaseException | None, attempt: int
+) -> None:
+    """Record the child call of `frame` that is ending now."""
+    end = clock.now()
+    stats = site.stats
+    if stats is not None:
+        if error is None:
+            stats.push(end - started)
+        else:
+            stats.failed(end - started, error)
+        stats.settle()
+    if frame.live:
+        marks = frame.marks.pop(frame.ordinal, None)
+        _tell_ended(
+            frame, site, frame.child_span_id, frame.span_id, started, end, error, marks, attempt
+        )
+
+
+def status_of(error: BaseException | None) -> Status:
+    """Return how a call that raised `error` ended."""
+    if error is None:
+        return "ok"
+    if isinstance(error, asyncio.CancelledError):
+        return "cancelled"
+    return "filtered" if isinstance(error, Filtered) else "error"
+
+
+def _tell_started(
+    frame: Frame, site: Site, span_id: int, parent_span_id: int, started: float, attempt: int
+) -> None:
+    starts = site.state.starts
+    if not starts:
+        return
+    from tta_dev_primitives.core.record import Call  # noqa: PLC0415 - only once observed
+
+    call = Call(
+        name=site.name,
+        path=site.path,
+        type=site.kind,
+        start=started,
+        attempt=attempt,
+        context=frame.context,
+        trace_id=frame.trace_id,
+        span_id=span_id,
+        parent_span_id=parent_span_id,
+    )
+    for observer in starts:
+        _tell(observer, observer.started, call)
+
+
+def _tell_ended(  # noqa: PLR0913, PLR0917 - the fields of a record
+    frame: Frame,
+    site: Site,
+    span_id: int,
+    parent_span_id: int,
+    started: float,
+    end: float,
+    error: BaseException | None,
+    attributes: dict[str, object] | None,
+    attempt: int,
+) -> None:
+    from tta_dev_primitives.core.record import Record  # noqa: PLC0415 - only once observed
+
+    record = Record(
+        name=site.name,
+        path=site.path,
+        type=site.kind,
+        start=started,
+        attempt=attempt,
+        context=frame.context,
+        trace_id=frame.trace_id,
+        span_id=span_id,
+        parent_span_id=parent_span_id,
+        end=end,
+        status=status_of(error),
+        error=error,
+        attributes=attributes or _NO_ATTRIBUTES,
+    )
+    for observer in frame.live:
+        _tell(observer, observer.ended, record)
+
+
+_NO_ATTRIBUTES: Mapping[str, object] = {}
+_complained: set[type] = set()
+
+
+def _tell(observer: object, method: Callable[[Any], None], news: Call) -> None:
+    try:
+        method(news)
+    except Exception as error:  # noqa: BLE001 - no observer may change a result
+        _complain(observer, news.path, error)
+
+
+def _complain(observer: object, path: str, error: Exception) -> None:
+    """Log what an observer raised, once per type of observer."""
+    kind = type(observer)
+    if kind not in _complained:
+        _complained.add(kind)
+        import logging  # noqa: PLC0415 - only for a broken observer
+
+        logging.getLogger("tta_dev_primitives").warning(
+            "observer %s failed on %s; its further failures are not logged",
+            kind.__qualname__,
+            path,
+            exc_info=error,
+        )
+
+
+def annotate(**attributes: object) -> None:
+    """Note attributes on the record of the step that is running; does nothing unobserved.
+
+    Args:
+        attributes: Low-cardinality facts, such as `model="small"`. Never put secrets in.
+
+    Example:
+        >>> from tta_dev_primitives import annotate
+        >>> async def search(query: str) -> list[str]:
+        ...     annotate(engine="fts5")
+        ...     return [query]
+    """
+    frame = current.get()
+    if frame is not None:
+        frame.mark(attributes)

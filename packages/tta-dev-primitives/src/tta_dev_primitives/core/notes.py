@@ -1,0 +1,109 @@
+"""The one note that says where in a workflow an exception arose.
+
+The exception itself is left alone: its type, arguments and traceback are the user's. As it rises,
+each composite replaces the note by one whose path is a level longer; nothing is appended, so an
+exception that passed fifty levels has one line. With nobody listening this is the only place where
+a path is worked out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from tta_dev_primitives.core import clock
+
+if TYPE_CHECKING:
+    from tta_dev_primitives.core.context import WorkflowContext
+
+__all__ = ("forget", "locate", "path_of")
+
+
+class _Place(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def segments(self) -> tuple[str, ...]: ...
+
+    @property
+    def nodes(self) -> tuple[_Place, ...]: ...
+
+
+class _Note(str):
+    """The text of the note, with what is needed to replace it; pickled as plain text."""
+
+    __slots__ = ("attempt", "below", "run", "top")
+
+    top: _Place
+    below: tuple[str, ...]
+    run: str
+    attempt: int
+
+    def __reduce__(self) -> tuple[type[str], tuple[str]]:
+        return str, (str(self),)
+
+
+def locate(
+    error: BaseException,
+    owner: _Place,
+    index: int | None,
+    context: WorkflowContext,
+    *,
+    attempt: int = 0,
+) -> None:
+    """Note on `error` that it came out of child `index` of `owner` (None: of `owner` itself).
+
+    Args:
+        error: The exception that is about to leave `owner`.
+        owner: The composite, or a leaf that was executed by itself.
+        index: Which child raised it.
+        context: The run's context: for the correlation id and the elapsed time.
+        attempt: The number of the attempt, where a retry made more than one.
+    """
+    run = context.correlation_id
+    below: tuple[str, ...] = () if index is None else (owner.segments[index],)
+    found = _find(error)
+    if found is not None:
+        old = found[1]
+        if old.run == run and old.top is not owner:
+            if index is not None and old.top is owner.nodes[index]:
+                below = (*below, *old.below)
+            else:  # it rose from a workflow that the child executed by itself
+                below = (*below, old.top.name, *old.below)
+            attempt = attempt or old.attempt
+    path = "/".join((owner.name, *below))
+    started = context.started
+    elapsed = "" if started is None else f", after {clock.now() - started:.6f} s"
+    attempts = f", attempt {attempt}" if attempt else ""
+    note = _Note(f"in workflow step {path}{attempts}{elapsed}, correlation id {run}")
+    note.top = owner
+    note.below = below
+    note.run = run
+    note.attempt = attempt
+    if found is None:
+        error.add_note(note)
+    else:
+        error.__notes__[found[0]] = note
+
+
+def forget(error: BaseException) -> None:
+    """Take our note off an exception that was handled, so that a later raise starts afresh."""
+    found = _find(error)
+    if found is not None:
+        del error.__notes__[found[0]]
+
+
+def path_of(error: BaseException) -> str | None:
+    """Return the path of the step that raised `error`, or None if no workflow noted one."""
+    found = _find(error)
+    if found is None:
+        return None
+    note = found[1]
+    return "/".join((note.top.name, *note.below))
+
+
+def _find(error: BaseException) -> tuple[int, _Note] | None:
+    for index, note in enumerate(getattr(error, "__notes__", ())):
+        if isinstance(note, _Note):
+            return index, note
+    return None

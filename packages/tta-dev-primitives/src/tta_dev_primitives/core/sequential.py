@@ -1,0 +1,374 @@
+"""`SequentialPrimitive`: one step after another.
+
+The hot path of the whole product. Its loop is written out once for nobody listening and once for
+the default recorder, each for steps that take `(context, input)` and for steps that take the input
+alone, because a branch inside the loop costs a sixth of an `await`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
+
+from tta_dev_primitives.core import clock, engine, notes
+from tta_dev_primitives.core.annotations import check_fit
+from tta_dev_primitives.core.base import (
+    MISSING,
+    Composite,
+    FunctionPrimitive,
+    WorkflowPrimitive,
+    as_primitive,
+    bind_at,
+    check_name,
+    missing_input,
+    nested_awaitable,
+    swapped,
+)
+from tta_dev_primitives.core.context import FreshContext, WorkflowContext
+from tta_dev_primitives.core.engine import SETTLE_EVERY
+from tta_dev_primitives.errors import CompositionError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from tta_dev_primitives.core.base import AnyStep
+
+__all__ = ("Sequential", "SequentialPrimitive", "chain")
+
+TIn = TypeVar("TIn", contravariant=True)
+TOut = TypeVar("TOut", covariant=True)
+T = TypeVar("T")
+
+_Plan: TypeAlias = "tuple[bool, tuple[Callable[..., Awaitable[Any]], ...]]"
+
+_new = object.__new__
+
+
+class SequentialPrimitive(Composite[TIn, TOut]):
+    """Runs steps in order; the output of one is the input of the next.
+
+    `a >> b >> c` builds one, with its types followed by checkers. The list form takes steps that
+    are collected at run time; when they do not all turn a T into a T, its output type is `object`.
+
+    Args:
+        steps: Primitives or callables, at least one.
+        name: Default: `sequential`.
+
+    Raises:
+        CompositionError: No steps, something that is no step, the same composite inside itself,
+            or two neighbours whose annotated types cannot fit.
+
+    Example:
+        >>> Sequential([str.strip, str.upper]).run("  hi ")
+        'HI'
+    """
+
+    kind = "sequence"
+    # A chain built by operators is a link until first used: making 10,000 links is linear.
+    _link: tuple[WorkflowPrimitive[Any, Any], WorkflowPrimitive[Any, Any]] | None = None
+    _plan: _Plan | None = None
+    _site: engine.Site | None = None  # where it stands when executed by itself
+
+    @overload
+    def __init__(
+        self: SequentialPrimitive[T, T],
+        steps: Sequence[WorkflowPrimitive[T, T]],
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SequentialPrimitive[T, T],
+        steps: Sequence[Callable[[T], Awaitable[T]]],
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SequentialPrimitive[object, object],
+        steps: Sequence[AnyStep],
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    def __init__(self, steps: Sequence[Any], *, name: str | None = None) -> None:
+        if not isinstance(steps, Sequence) or isinstance(steps, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            message = f"Sequential takes a list of steps, not a {type(steps).__name__}"
+            raise CompositionError(message)
+        if not steps:
+            message = "Sequential needs at least one step; the list is empty"
+            raise CompositionError(message)
+        self._name = check_name(name) if name is not None else None
+        lifted = [
+            as_primitive(candidate, role=f"step {number} of Sequential")
+            for number, candidate in enumerate(steps, 1)
+        ]
+        for left, right in zip(lifted, lifted[1:], strict=False):
+            check_fit(left, right)
+        self._steps = tuple(lifted)
+
+    @property
+    def nodes(self) -> tuple[WorkflowPrimitive[Any, Any], ...]:
+        """The steps, in order."""
+        if self._link is not None:
+            self._flatten()
+        return self._steps
+
+    def _flatten(self) -> None:
+        """Turn the links into one tuple of steps, without recursion."""
+        flat: list[WorkflowPrimitive[Any, Any]] = []
+        stack: list[WorkflowPrimitive[Any, Any]] = [self]
+        while stack:
+            node = stack.pop()
+            if node is self or _melts(node):
+                link = cast("SequentialPrimitive[Any, Any]", node)._link
+                if link is not None:
+                    stack += (link[1], link[0])
+                else:
+                    flat += cast("SequentialPrimitive[Any, Any]", node)._steps
+            else:
+                flat.append(node)
+        self._steps = tuple(flat)
+        self._link = None
+
+    def _copy(self) -> Any:
+        if self._link is not None:
+            self._flatten()
+        copy = super()._copy()
+        copy._plan = None
+        copy._site = None
+        return copy
+
+    def _with_nodes(self, nodes: tuple[WorkflowPrimitive[Any, Any], ...]) -> Any:
+        for left, right in zip(nodes, nodes[1:], strict=False):
+            check_fit(left, right)
+        return super()._with_nodes(nodes)
+
+    @property
+    def signature(self) -> tuple[Any, Any]:
+        """The input type of the first step and the output type of the last."""
+        first = last = cast("WorkflowPrimitive[Any, Any]", self)
+        while isinstance(first, SequentialPrimitive):
+            first = first._link[0] if first._link is not None else first._steps[0]
+        while isinstance(last, SequentialPrimitive):
+            last = last._link[1] if last._link is not None else last._steps[-1]
+        return first.signature[0], last.signature[1]
+
+    def _prepare(self) -> _Plan:
+        """Bind the steps: whether all take the input alone, and what to call."""
+        nodes = self.nodes
+        unary = [node.unary if isinstance(node, FunctionPrimitive) else None for node in nodes]
+        plan: _Plan
+        if None not in unary:
+            plan = True, tuple(cast("list[Callable[..., Awaitable[Any]]]", unary))
+        else:
+            plan = False, self.calls
+        self._plan = plan
+        return plan
+
+    @overload
+    async def execute(self, context: WorkflowContext, input_data: TIn) -> TOut: ...
+    @overload
+    async def execute(self, input_data: TIn) -> TOut: ...
+    async def execute(
+        self, context: Any = MISSING, input_data: Any = MISSING, site: Any = None
+    ) -> Any:
+        """Run the steps; see `WorkflowPrimitive.execute`. The engine alone gives `site`."""
+        if input_data is MISSING:
+            kind = context.__class__
+            if kind is WorkflowContext or kind is FreshContext or context is MISSING:
+                raise TypeError(missing_input(self, context))
+            value = context
+            context = None  # made below, unless no step wants it
+            began = clock.now()
+        else:
+            value = input_data
+            began = 0.0
+            try:
+                outermost = context.started is None
+            except AttributeError:
+                if context is not MISSING:
+                    raise TypeError(swapped(self, context, input_data)) from None
+                return await self.execute(input_data)
+            if outermost:
+                return await self._run_owned(context, input_data)
+        unary, calls = self._plan or self._prepare()
+        state = engine.listening
+        if state is None:
+            steps: Iterator[Any] = iter(calls)
+            try:
+                if unary:
+                    for call in steps:
+                        value = await call(value)
+                else:
+                    if context is None:
+                        context = FreshContext()
+                        context.started = began
+                    for call in steps:
+                        value = await call(context, value)
+            except Exception as error:
+                self._failed(error, context, began, _reached(calls, steps), value)
+                raise
+        else:
+            outermost = site is None
+            if site is None:
+                site = self._site
+                if site is None or site.state is not state:
+                    state = engine.state_for_run(state)
+                    if state is None:
+                        return await self.execute(context or fresh_context(began), value)
+                    site = self._site = self.site(state, self.name)
+                if (
+                    state.live
+                    or state.ambient
+                    or (state.log_enabled is not None and state.log_enabled())
+                ):
+                    return await self._run_framed(context or fresh_context(began), value, state)
+            pairs = site.pairs or self._pairs(site)
+            steps = iter(pairs)
+            now = clock.now
+            started = then = began or now()
+            try:
+                if unary:
+                    for call, push in steps:
+                        value = await call(value)
+                        at = now()
+                        push(at - then)
+                        then = at
+                else:
+                    if context is None:
+                        context = FreshContext()
+                        context.started = began
+                    for call, push in steps:
+                        value = await call(context, value)
+                        at = now()
+                        push(at - then)
+                        then = at
+            except BaseException as error:
+                at = now()
+                index = _reached(pairs, steps)
+                site.open(self)[index].failed(at - then, error)
+                if outermost:
+                    site.failed(at - started, error)
+                if isinstance(error, Exception):
+                    self._failed(error, context, began, index, value)
+                raise
+            if outermost:
+                site.push(then - started)
+            site.runs = runs = site.runs + 1
+            if not runs % SETTLE_EVERY:
+                site.settle()
+        if value.__class__ is CoroutineType:
+            raise nested_awaitable(self.nodes[-1].name, value)
+        return value
+
+    async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
+        return await self.execute(context, input_data)
+
+    def _pairs(self, site: engine.Site) -> Any:
+        """Pair each step, bound for this place, with where its durations go."""
+        unary, calls = self._plan or self._prepare()
+        children = site.open(self)
+        if not unary:
+            calls = tuple(
+                bind_at(call, child) if node.opens_frame else call
+                for call, node, child in zip(calls, self.nodes, children, strict=True)
+            )
+        pairs = site.pairs = tuple(
+            zip(calls, (child.push for child in children), strict=True)
+        )
+        return pairs
+
+    async def _run_framed(
+        self, context: WorkflowContext, value: Any, state: engine.Listening
+    ) -> Any:
+        """Run with a frame: somebody is told of each call, or wants to know where it stands."""
+        frame = engine.enter(self, context, state)
+        site = frame.site
+        token = engine.current.set(frame)
+        engine.begin(frame)
+        failure: BaseException | None = None
+        try:
+            if frame.live:
+                for index, call in enumerate(self.calls):
+                    value = await engine.observe(frame, index, call, context, value)
+                    if value.__class__ is CoroutineType:
+                        raise nested_awaitable(self.nodes[index].name, value)
+            else:
+                pairs = site.framed_pairs
+                if pairs is None:
+                    pushes = [child.push for child in site.open(self)]
+                    pairs = site.framed_pairs = tuple(zip(self.calls, pushes, strict=True))
+                frame.cursor = steps = iter(pairs)
+                now = clock.now
+                then = frame.started
+                try:
+                    for call, push in steps:
+                        value = await call(context, value)
+                        at = now()
+                        push(at - then)
+                        then = at
+                except BaseException as error:
+                    site.open(self)[frame.position].failed(now() - then, error)
+                    raise
+                if value.__class__ is CoroutineType:
+                    raise nested_awaitable(self.nodes[-1].name, value)
+        except BaseException as error:
+            failure = error
+            if isinstance(error, Exception):
+                self._failed(error, context, 0.0, frame.position, value)
+            raise
+        finally:
+            engine.current.reset(token)
+            engine.close(frame, failure)
+        return value
+
+    def _failed(
+        self,
+        error: Exception,
+        context: WorkflowContext | None,
+        began: float,
+        index: int,
+        value: Any,
+    ) -> None:
+        """Note where the error arose; a coroutine that was handed on is the real culprit."""
+        context = context or fresh_context(began)
+        if index and value.__class__ is CoroutineType:
+            culprit = nested_awaitable(self.nodes[index - 1].name, value)
+            notes.locate(culprit, self, index - 1, context)
+            raise culprit from error
+        notes.locate(error, self, index, context)
+
+
+Sequential = SequentialPrimitive
+
+
+def fresh_context(began: float) -> WorkflowContext:
+    """Return a context for a run that began at `began` by the engine's clock."""
+    context = FreshContext()
+    context.started = began
+    return context
+
+
+def _melts(node: WorkflowPrimitive[Any, Any]) -> bool:
+    """Whether a chain inside a chain dissolves: a plain one without a name of its own."""
+    return type(node) is SequentialPrimitive and node._name is None
+
+
+def _reached(calls: tuple[Any, ...], steps: Iterator[Any]) -> int:
+    """Tell at which step an iterator over `calls` stands; free until something fails."""
+    return len(calls) - int(cast("Any", steps).__length_hint__()) - 1
+
+
+def chain(
+    left: WorkflowPrimitive[Any, Any], right: WorkflowPrimitive[Any, Any]
+) -> SequentialPrimitive[Any, Any]:
+    """Link two primitives: what `>>` makes.
+
+    Raises:
+        CompositionError: Their annotated types cannot fit.
+    """
+    check_fit(left, right)
+    made: SequentialPrimitive[Any, Any] = _new(SequentialPrimitive)
+    made._link = (left, right)
+    return made
