@@ -49,12 +49,23 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.routing import RouterPrimitive as RouterPrimitive
     from tta_dev_primitives.core.sequential import Sequential as Sequential
     from tta_dev_primitives.core.sequential import SequentialPrimitive as SequentialPrimitive
+    from tta_dev_primitives.core.stream import Aggregate as Aggregate
+    from tta_dev_primitives.core.stream import Buffer as Buffer
+    from tta_dev_primitives.core.stream import Map as Map
+    from tta_dev_primitives.core.stream import Stream as Stream
+    from tta_dev_primitives.core.stream import StreamPrimitive as StreamPrimitive
+    from tta_dev_primitives.core.validate import Validate as Validate
     from tta_dev_primitives.errors import Filtered as Filtered
     from tta_dev_primitives.errors import TTAError as TTAError
 
     __version__: str
 
 _PLACES = {
+    "Aggregate": "core.stream",
+    "Buffer": "core.stream",
+    "Map": "core.stream",
+    "Stream": "core.stream",
+    "StreamPrimitive": "core.stream",
     "Assign": "core.assign",
     "AssignPrimitive": "core.assign",
     "Batch": "core.batch",
@@ -78,6 +89,7 @@ _PLACES = {
     "Switch": "core.conditional",
     "SwitchPrimitive": "core.conditional",
     "TTAError": "errors",
+    "Validate": "core.validate",
     "WorkflowContext": "core.context",
     "WorkflowPrimitive": "core.base",
     "add_observer": "core.engine",
@@ -87,7 +99,7 @@ _PLACES = {
     "step": "core.base",
 }
 
-__all__ = tuple(_PLACES)
+__all__ = tuple(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll] - checkers see the imports above
 
 if not TYPE_CHECKING:
 

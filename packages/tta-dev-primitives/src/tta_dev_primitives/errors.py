@@ -16,6 +16,7 @@ so `except TimeoutError` or `except ValueError` works as a reader expects:
     ├── LoopLimitError (RuntimeError)         a Loop reached its bound
     ├── TimeoutExceededError (TimeoutError)   a deadline of ours passed
     ├── QuorumError (RuntimeError)            too few branches succeeded
+    ├── ReentryError (RuntimeError)           a cached call waits for its own result
     └── Filtered                              not a failure: a Filter ended the chain
 
 The exceptions of the user's own steps are never wrapped: they arrive with their own type, and one
@@ -36,6 +37,7 @@ __all__ = (
     "NestedRunError",
     "PathError",
     "QuorumError",
+    "ReentryError",
     "RoutingError",
     "TTAError",
     "TimeoutExceededError",
@@ -165,6 +167,10 @@ class QuorumError(TTAError, RuntimeError):
         self.required = required
         self.succeeded = succeeded
         self.errors = errors
+
+
+class ReentryError(TTAError, RuntimeError):
+    """A cached call needs its own result to compute its result; waiting would never end."""
 
 
 class Filtered(TTAError):  # noqa: N818 - an outcome, not an error: it ends a chain on purpose

@@ -65,7 +65,7 @@ def _resolve(cls: Any, arguments: tuple[Any, ...]) -> tuple[Any, Any]:
     from tta_dev_primitives.core.base import WorkflowPrimitive  # noqa: PLC0415 - it imports this
 
     if cls is WorkflowPrimitive:
-        return cast("tuple[Any, Any]", arguments) if len(arguments) == 2 else (Any, Any)  # noqa: PLR2004
+        return arguments if len(arguments) == 2 else (Any, Any)  # noqa: PLR2004
     parameters: tuple[Any, ...] = getattr(cls, "__parameters__", ())
     given = dict(zip(parameters, arguments, strict=False))
     for base in getattr(cls, "__orig_bases__", ()):
@@ -128,4 +128,6 @@ def shown(hint: Any) -> str:
         return "Any"
     if hint is None or hint is NoneType:
         return "None"
-    return hint.__qualname__ if type(hint) is type else str(hint).replace("typing.", "")
+    if isinstance(hint, type) and typing.get_origin(hint) is None:
+        return hint.__qualname__
+    return str(hint).replace("typing.", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from tta_dev_primitives.core.base import Composite, Run, as_primitive, check_name
 from tta_dev_primitives.core.parallel import ParallelPrimitive
@@ -11,13 +11,15 @@ from tta_dev_primitives.errors import CompositionError
 
 if TYPE_CHECKING:
     from tta_dev_primitives.core import engine
-    from tta_dev_primitives.core.base import AnyStep
+    from tta_dev_primitives.core.base import AsyncStep, SyncStep
     from tta_dev_primitives.core.context import WorkflowContext
 
 __all__ = ("Assign", "AssignPrimitive")
 
+M = TypeVar("M", bound="Mapping[str, Any]")
 
-class AssignPrimitive(Composite[Mapping[str, Any], dict[str, Any]]):
+
+class AssignPrimitive(Composite[Mapping[str, Any], dict[str, object]]):
     """Runs steps on a dict, at once, and returns a new dict with their results added.
 
     The input is not changed. A key that the input has already is replaced in the result.
@@ -37,14 +39,14 @@ class AssignPrimitive(Composite[Mapping[str, Any], dict[str, Any]]):
 
     kind = "wrapper"
 
-    def __init__(self, **steps: AnyStep) -> None:
+    def __init__(self, **steps: AsyncStep[M, object] | SyncStep[M, object]) -> None:
         if not steps:
             message = "Assign needs at least one step: Assign(key=step)"
             raise CompositionError(message)
         lifted = {key: as_primitive(s, role=f"{key}= of Assign") for key, s in steps.items()}
         self._steps = (ParallelPrimitive[Any, dict[str, Any]](lifted, name="fields"),)
 
-    def named(self, name: str) -> AssignPrimitive:
+    def named(self, name: str) -> Self:
         """Return a copy under another name."""
         copy = self._copy()
         copy._name = check_name(name)
@@ -53,15 +55,16 @@ class AssignPrimitive(Composite[Mapping[str, Any], dict[str, Any]]):
     async def _execute_impl(
         self,
         context: WorkflowContext,
-        input_data: Mapping[str, Any],
+        input_data: Any,
         site: engine.Site | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, object]:
         with Run(self, context, site) as run:
-            if not isinstance(input_data, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a checker
+            if not isinstance(input_data, Mapping):
                 message = f"{self.name!r} adds to a dict, but its input is {input_data!r:.80}"
                 raise TypeError(message)
-            added = cast("dict[str, Any]", await run.call(0, input_data))
-            return {**input_data, **added}
+            given = cast("Mapping[str, object]", input_data)
+            added = cast("dict[str, object]", await run.call(0, given))
+            return {**given, **added}
 
 
 Assign = AssignPrimitive

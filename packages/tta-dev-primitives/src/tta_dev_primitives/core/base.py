@@ -12,8 +12,11 @@ one another.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import sys
 import threading
 from abc import ABC
+from inspect import isasyncgenfunction
 from types import CoroutineType
 from typing import (
     TYPE_CHECKING,
@@ -39,11 +42,20 @@ from tta_dev_primitives.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Coroutine,
+        Iterator,
+        Sequence,
+    )
 
     from tta_dev_primitives.core.graph import Description
     from tta_dev_primitives.core.parallel import FanOut
     from tta_dev_primitives.core.sequential import SequentialPrimitive
+    from tta_dev_primitives.core.stream import Stream
 
 __all__ = (
     "AnyStep",
@@ -67,11 +79,27 @@ B = TypeVar("B")
 Bound: TypeAlias = "Callable[[WorkflowContext, Any], Awaitable[Any]]"
 AnyStep: TypeAlias = "WorkflowPrimitive[Any, Any] | Callable[..., Any]"
 """Whatever is accepted as a step where its types are not followed."""
+AsyncStep: TypeAlias = "WorkflowPrimitive[In, Out] | Callable[[In], Awaitable[Out]] | Callable[[WorkflowContext, In], Awaitable[Out]] | Callable[[], Awaitable[Out]]"  # noqa: E501 - checkers want one literal
+"""A primitive, or an asynchronous function in any form of a step."""
+SyncStep: TypeAlias = "Callable[[In], Out] | Callable[[WorkflowContext, In], Out] | Callable[[], Out]"
+"""A synchronous function in any form of a step; in overloads it stands after `AsyncStep`."""
 
-MISSING: Any = type("_Missing", (), {"__repr__": lambda _: "<missing>", "__slots__": ()})()
-_new = object.__new__
+class _Missing:
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<missing>"
+
+
+MISSING: Any = _Missing()
 _SITES_KEPT = 16  # places remembered per primitive; more would be one made anew for every run
 _local = threading.local()
+
+
+def _takes_site(implementation: Any) -> bool:
+    """Whether a class's `_execute_impl` takes its place as a third argument."""
+    code = getattr(implementation, "__code__", None)
+    return code is not None and "site" in code.co_varnames[: code.co_argcount]
 
 
 class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
@@ -91,7 +119,8 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
 
     _name: str | None = None
     _sites: dict[str, engine.Site] | None = None
-    _opens_frame: ClassVar[bool] = False  # composites of ours record their steps themselves
+    # Composites of ours record their steps themselves: their `_execute_impl` takes a `site`.
+    _opens_frame: ClassVar[bool] = False
     kind: ClassVar[str] = "leaf"
     """What a picture shows it as: leaf, sequence, parallel, choice, loop, batch or wrapper."""
 
@@ -129,8 +158,8 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
 
     def _copy(self) -> Self:
         """Return a shallow copy that remembers no places."""
-        copy = _new(type(self))
-        copy.__dict__.update(self.__dict__)
+        copy: Self = object.__new__(type(self))
+        vars(copy).update(vars(self))
         copy._sites = None
         return copy
 
@@ -139,7 +168,9 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     @overload
     async def execute(self, context: WorkflowContext, input_data: TIn) -> TOut: ...
     @overload
-    async def execute(self, input_data: TIn) -> TOut: ...
+    async def execute(self, input_data: TIn, /) -> TOut: ...
+    @overload
+    async def execute(self, *, input_data: TIn) -> TOut: ...
     def execute(
         self, context: Any = MISSING, input_data: Any = MISSING
     ) -> Coroutine[Any, Any, TOut]:
@@ -173,7 +204,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
             return self.execute(input_data)
         return self._run_owned(context, input_data)
 
-    async def _execute_impl(self, context: WorkflowContext, input_data: TIn) -> TOut:  # type: ignore[misc]  # mypy: a covariant type in a parameter it is not
+    async def _execute_impl(self, context: WorkflowContext, input_data: TIn) -> TOut:
         """Do the work: the one method that a subclass writes.
 
         Args:
@@ -196,6 +227,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         if state is not None:
             state = engine.state_for_run(state)
         call = self.bound
+        result: TOut
         frame: engine.Frame | None = None
         try:
             if state is None:
@@ -221,7 +253,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
                 engine.close(frame, error)
             raise
         if frame is not None:
-            engine.close(frame)
+            engine.close_with(frame, result)
         return result
 
     async def _run_owned(self, context: WorkflowContext, input_data: Any) -> TOut:
@@ -234,16 +266,21 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "_execute_impl" in cls.__dict__ and "_opens_frame" not in cls.__dict__:
-            cls._opens_frame = False
+        # Chosen per class, so that a run costs no extra coroutine; checkers see fixed methods.
+        own: Any = cls
+        base: Any = WorkflowPrimitive
+        implementation = cls.__dict__.get("_execute_impl")
+        if implementation is not None:
+            if "_opens_frame" not in cls.__dict__:
+                cls._opens_frame = _takes_site(implementation)
             if "execute" not in cls.__dict__:  # of SequentialPrimitive, whose execute has the loop
-                cls.execute = WorkflowPrimitive.execute
-        cls._run = cls._execute_impl if cls._opens_frame else WorkflowPrimitive._run  # pyright: ignore[reportAttributeAccessIssue] - chosen per class, so that a run costs no extra coroutine
+                own.execute = base.execute
+        own._run = own._execute_impl if cls._opens_frame else base._run
 
     @property
     def bound(self) -> Bound:
         """What a composite calls for this step: `execute` where a subclass wrote its own."""
-        if type(self).execute is not WorkflowPrimitive.execute:
+        if type(self).execute is not WorkflowPrimitive.execute:  # pyright: ignore[reportUnknownMemberType] - the class itself has no type arguments
             return self.execute
         return self._execute_impl
 
@@ -255,7 +292,9 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     @overload
     def run(self, context: WorkflowContext, input_data: TIn) -> TOut: ...
     @overload
-    def run(self, input_data: TIn) -> TOut: ...
+    def run(self, input_data: TIn, /) -> TOut: ...
+    @overload
+    def run(self, *, input_data: TIn) -> TOut: ...
     def run(self, context: Any = MISSING, input_data: Any = MISSING) -> TOut:
         """Run the primitive from synchronous code and wait for its result.
 
@@ -269,16 +308,69 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         Raises:
             NestedRunError: An event loop runs in this thread; there, `await p.execute(...)`.
         """
-        if asyncio._get_running_loop() is not None:  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue, reportUnknownMemberType] - documented in the asyncio sources as the fast form that does not raise
+        if asyncio._get_running_loop() is not None:  # the asyncio sources: fast, does not raise
             message = (
                 f"run() of {self.name!r} was called where an event loop is running; "
                 f"use `await {self.name}.execute(...)` there"
             )
             raise NestedRunError(message)
-        runner: asyncio.Runner | None = getattr(_local, "runner", None)
-        if runner is None or runner.get_loop().is_closed():
-            runner = _local.runner = asyncio.Runner()
+        loop: _LoopOfThread | None = getattr(_local, "loop", None)
+        if loop is None or loop.runner.get_loop().is_closed():
+            loop = _local.loop = _LoopOfThread()
+        runner = loop.runner
         return runner.run(_awaited(self.execute(context, input_data)))
+
+    @overload
+    def stream(
+        self: WorkflowPrimitive[In, AsyncIterable[Mid]], context: WorkflowContext, input_data: In
+    ) -> Stream[Mid]: ...
+    @overload
+    def stream(
+        self: WorkflowPrimitive[In, AsyncIterable[Mid]], input_data: In, /
+    ) -> Stream[Mid]: ...
+    @overload
+    def stream(
+        self: WorkflowPrimitive[In, AsyncIterable[Mid]], *, input_data: In
+    ) -> Stream[Mid]: ...
+    @overload
+    def stream(self, context: WorkflowContext, input_data: TIn) -> Stream[TOut]: ...
+    @overload
+    def stream(self, input_data: TIn, /) -> Stream[TOut]: ...
+    @overload
+    def stream(self, *, input_data: TIn) -> Stream[TOut]: ...
+    def stream(self, context: Any = MISSING, input_data: Any = MISSING) -> Stream[Any]:
+        """Run the primitive and hand out what its last stage yields, as it comes.
+
+        A workflow whose last stage does not stream gives one item, its result. Nothing runs before
+        the first item is asked for.
+
+        Args:
+            context: The run's context. Left out, a fresh one is made.
+            input_data: The input.
+
+        Returns:
+            A stream to iterate with `async for`, best inside `async with`, so that leaving early
+            closes the source at once.
+
+        Raises:
+            TypeError: Two arguments in the wrong order, or none.
+        """
+        from tta_dev_primitives.core.stream import Stream, as_stream  # noqa: PLC0415 - made of this class
+
+        if input_data is MISSING:
+            if context is MISSING or isinstance(context, WorkflowContext):
+                raise TypeError(missing_input(self, context))
+            input_data, context = context, MISSING
+        elif context is not MISSING and not isinstance(context, WorkflowContext):
+            raise TypeError(swapped(self, context, input_data))
+
+        async def drive() -> AsyncIterator[Any]:
+            arguments = (input_data,) if context is MISSING else (context, input_data)
+            async with as_stream(await cast("Any", self.execute)(*arguments)) as items:
+                async for item in items:
+                    yield item
+
+        return Stream(drive())
 
     # --- composing --------------------------------------------------------------------------
 
@@ -304,6 +396,14 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     def __rshift__(
         self: WorkflowPrimitive[In, Mid], other: Callable[[WorkflowContext, Mid], Out], /
     ) -> SequentialPrimitive[In, Out]: ...
+    @overload
+    def __rshift__(
+        self: WorkflowPrimitive[In, Mid], other: Callable[[], Awaitable[Out]], /
+    ) -> SequentialPrimitive[In, Out]: ...
+    @overload
+    def __rshift__(
+        self: WorkflowPrimitive[In, Mid], other: Callable[[], Out], /
+    ) -> SequentialPrimitive[In, Out]: ...
     def __rshift__(self, other: Any, /) -> Any:
         """Chain: the output of `self` is the input of `other`. The same as `then`."""
         from tta_dev_primitives.core.sequential import chain  # noqa: PLC0415 - made of this class
@@ -328,6 +428,14 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     def __rrshift__(
         self: WorkflowPrimitive[Mid, Out], other: Callable[[WorkflowContext, In], Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
+    @overload
+    def __rrshift__(
+        self: WorkflowPrimitive[Mid, Out], other: Callable[[], Awaitable[Mid]], /
+    ) -> SequentialPrimitive[object, Out]: ...
+    @overload
+    def __rrshift__(
+        self: WorkflowPrimitive[Mid, Out], other: Callable[[], Mid], /
+    ) -> SequentialPrimitive[object, Out]: ...
     def __rrshift__(self, other: Any, /) -> Any:
         """Chain a function in front: `function >> self`."""
         from tta_dev_primitives.core.sequential import chain  # noqa: PLC0415 - made of this class
@@ -355,6 +463,14 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     @overload
     def then(
         self: WorkflowPrimitive[In, Mid], other: Callable[[WorkflowContext, Mid], Out], /
+    ) -> SequentialPrimitive[In, Out]: ...
+    @overload
+    def then(
+        self: WorkflowPrimitive[In, Mid], other: Callable[[], Awaitable[Out]], /
+    ) -> SequentialPrimitive[In, Out]: ...
+    @overload
+    def then(
+        self: WorkflowPrimitive[In, Mid], other: Callable[[], Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     def then(self, other: Any, /) -> Any:
         """Chain, as `>>` does; type checkers follow a lambda here, but not after an operator.
@@ -387,6 +503,14 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     def __or__(
         self: WorkflowPrimitive[In, A], other: Callable[[WorkflowContext, In], B], /
     ) -> FanOut[In, A | B]: ...
+    @overload
+    def __or__(
+        self: WorkflowPrimitive[In, A], other: Callable[[], Awaitable[B]], /
+    ) -> FanOut[In, A | B]: ...
+    @overload
+    def __or__(
+        self: WorkflowPrimitive[In, A], other: Callable[[], B], /
+    ) -> FanOut[In, A | B]: ...
     def __or__(self, other: Any, /) -> Any:
         """Fan out: `self` and `other` get the same input and run at once; gives a list."""
         from tta_dev_primitives.core.parallel import fan_out  # noqa: PLC0415 - made of this class
@@ -408,6 +532,14 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     @overload
     def __ror__(
         self: WorkflowPrimitive[In, B], other: Callable[[WorkflowContext, In], A], /
+    ) -> FanOut[In, A | B]: ...
+    @overload
+    def __ror__(
+        self: WorkflowPrimitive[In, B], other: Callable[[], Awaitable[A]], /
+    ) -> FanOut[In, A | B]: ...
+    @overload
+    def __ror__(
+        self: WorkflowPrimitive[In, B], other: Callable[[], A], /
     ) -> FanOut[In, A | B]: ...
     def __ror__(self, other: Any, /) -> Any:
         """Fan out with a function first: `function | self`."""
@@ -434,6 +566,14 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     @overload
     def also(
         self: WorkflowPrimitive[In, A], other: Callable[[WorkflowContext, In], B], /
+    ) -> FanOut[In, A | B]: ...
+    @overload
+    def also(
+        self: WorkflowPrimitive[In, A], other: Callable[[], Awaitable[B]], /
+    ) -> FanOut[In, A | B]: ...
+    @overload
+    def also(
+        self: WorkflowPrimitive[In, A], other: Callable[[], B], /
     ) -> FanOut[In, A | B]: ...
     def also(self, other: Any, /) -> Any:
         """Fan out, as `|` does; type checkers follow a lambda here, but not after an operator."""
@@ -515,7 +655,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         """Return the line of (segment, node) from this workflow down to `path`."""
         first, *rest = path.split("/")
         node: WorkflowPrimitive[Any, Any] = self
-        line = [(first, node)]
+        line: list[tuple[str, WorkflowPrimitive[Any, Any]]] = [(first, node)]
         if first != self.name:
             message = f"no step at {path!r}: the workflow is called {self.name!r}"
             raise PathError(message)
@@ -603,6 +743,7 @@ class Composite(WorkflowPrimitive[TIn, TOut]):
         """The steps, bound once."""
         found = self._calls
         if found is None:
+            check_acyclic(self)
             found = self._calls = tuple(node.bound for node in self.nodes)
         return found
 
@@ -642,7 +783,18 @@ class Run:
         site: The composite's place, where a composite above handed it down.
     """
 
-    __slots__ = ("attempt", "context", "frame", "index", "outermost", "owner", "site", "started", "token")
+    __slots__ = (
+        "attempt",
+        "context",
+        "frame",
+        "index",
+        "outermost",
+        "owner",
+        "result",
+        "site",
+        "started",
+        "token",
+    )
 
     def __init__(
         self, owner: Composite[Any, Any], context: WorkflowContext, site: engine.Site | None
@@ -654,6 +806,7 @@ class Run:
         self.index: int | None = None
         self.attempt = 0
         self.outermost = False
+        self.result: Any = None
 
     def __enter__(self) -> Self:
         state = engine.listening
@@ -701,6 +854,7 @@ class Run:
         """Return a step's result, unless the step forgot an `await`."""
         if result.__class__ is CoroutineType:
             raise nested_awaitable(self.owner.nodes[self.index or 0].name, result)
+        self.result = result
         return result
 
     def own(self) -> None:
@@ -719,7 +873,10 @@ class Run:
         if isinstance(error, Exception):
             notes.locate(error, self.owner, self.index, self.context, attempt=self.attempt)
         if frame is not None:
-            engine.close(frame, error)
+            if error is None:
+                engine.close_with(frame, self.result)
+            else:
+                engine.close(frame, error)
         elif self.outermost and self.site is not None and self.site.stats is not None:
             stats = self.site.stats
             if error is None:
@@ -742,11 +899,13 @@ class FunctionPrimitive(WorkflowPrimitive[TIn, TOut]):
         name: Default: the function's `__name__`.
     """
 
+    _signature: tuple[Any, Any] | None = None
+
     def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
         from tta_dev_primitives.core.functions import form_of, is_async  # noqa: PLC0415 - on demand
 
         self.function = function
-        self._name = check_name(name) if name is not None else _function_name(function)
+        self._name = check_name(name) if name is not None else function_name(function)
         self.form: _Form = form_of(function)
         self.is_async: bool = is_async(function)
 
@@ -771,6 +930,7 @@ class FunctionPrimitive(WorkflowPrimitive[TIn, TOut]):
 
     async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
         form = self.form
+        result: Any
         if form == "input":
             result = self.function(input_data)
         elif form == "context, input":
@@ -779,7 +939,7 @@ class FunctionPrimitive(WorkflowPrimitive[TIn, TOut]):
             result = self.function(context)
         else:
             result = self.function()
-        if hasattr(type(result), "__await__"):
+        if hasattr(type(result), "__await__"):  # pyright: ignore[reportUnknownArgumentType] - the class of an Any
             result = await result
             if result.__class__ is CoroutineType:
                 raise nested_awaitable(self.name, result)
@@ -788,9 +948,12 @@ class FunctionPrimitive(WorkflowPrimitive[TIn, TOut]):
     @property
     def signature(self) -> tuple[Any, Any]:
         """The types of input and output as annotated on the function."""
-        from tta_dev_primitives.core.annotations import of_function  # noqa: PLC0415 - on demand
+        found = self._signature
+        if found is None:
+            from tta_dev_primitives.core.annotations import of_function  # noqa: PLC0415 - on demand
 
-        return of_function(self.function, self.form)
+            found = self._signature = of_function(self.function, self.form)
+        return found
 
 
 class Chooser:
@@ -804,11 +967,12 @@ class Chooser:
         CompositionError: It cannot be called as a step is.
     """
 
-    __slots__ = ("name", "bound")
+    __slots__ = ("bound", "name", "primitive")
 
     def __init__(self, function: object, *, role: str) -> None:
         lifted = as_primitive(function, role=role)
         self.name = lifted.name
+        self.primitive = lifted  # for those who look at its annotations
         self.bound = lifted.bound
 
     def __call__(self, context: WorkflowContext, input_data: object) -> Awaitable[Any]:
@@ -827,10 +991,16 @@ def as_primitive(candidate: object, *, role: str = "step") -> WorkflowPrimitive[
         CompositionError: It is neither; or its parameters cannot be those of a step.
     """
     if isinstance(candidate, WorkflowPrimitive):
-        lifted: WorkflowPrimitive[Any, Any] = getattr(candidate, "step", candidate)  # a decorated function's nominal primitive
+        if WorkflowPrimitive in type(candidate).__mro__:  # pyright: ignore[reportUnknownArgumentType] - as below
+            return candidate  # pyright: ignore[reportUnknownVariableType] - isinstance leaves the type arguments open
+        lifted: WorkflowPrimitive[Any, Any] = cast("Any", candidate).step  # a decorated function
         return lifted
     if callable(candidate):
         try:
+            if isasyncgenfunction(candidate):
+                from tta_dev_primitives.core.stream import StreamPrimitive  # noqa: PLC0415 - made of this class
+
+                return StreamPrimitive[Any, Any](cast("Any", candidate))
             return FunctionPrimitive(candidate)
         except CompositionError as error:
             message = f"{role}: {error}"
@@ -945,6 +1115,30 @@ class _Threaded:
         return asyncio.to_thread(self.__wrapped__, *args)
 
 
+def check_acyclic(composite: WorkflowPrimitive[Any, Any]) -> None:
+    """Check that a composite does not contain itself.
+
+    The composites of this package cannot: they are finished when built. One whose steps can be
+    added later can.
+
+    Raises:
+        CompositionError: It does; the message tells the path on which it is met again.
+    """
+    stack = [(node, node.name) for node in composite.nodes if node.nodes]
+    seen: set[int] = set()
+    while stack:
+        node, path = stack.pop()
+        if node is composite:
+            message = (
+                f"{composite.name!r} contains itself, at {composite.name}/{path}; a workflow is a "
+                f"tree, and Loop repeats a step"
+            )
+            raise CompositionError(message)
+        if id(node) not in seen:
+            seen.add(id(node))
+            stack += [(inner, f"{path}/{inner.name}") for inner in node.nodes if inner.nodes]
+
+
 def bind_at(call: Bound, site: engine.Site) -> Bound:
     """Bind a composite's call to its place."""
     located = cast("Any", call)
@@ -1008,7 +1202,7 @@ def _unique(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(unique)
 
 
-def _function_name(function: object) -> str:
+def function_name(function: object) -> str:
     while hasattr(function, "func"):  # functools.partial
         function = cast("Any", function).func
     name = getattr(function, "__name__", None) or _type_name(type(function))
@@ -1073,6 +1267,20 @@ def swapped(
         f"execute() of {primitive.name!r} got {_shown(context)} as its context; "
         f"write execute(context, input_data) with a WorkflowContext, or execute(input_data)"
     )
+
+
+class _LoopOfThread:
+    """The event loop of a thread's `run` calls, closed when the thread or the program ends."""
+
+    def __init__(self) -> None:
+        self.runner = asyncio.Runner()
+        if threading.current_thread() is threading.main_thread():
+            # While the interpreter still works: module teardown would come too late.
+            atexit.register(self.runner.close)
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():
+            self.runner.close()
 
 
 async def _awaited(awaitable: Awaitable[Out]) -> Out:

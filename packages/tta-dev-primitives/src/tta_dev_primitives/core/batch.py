@@ -1,5 +1,8 @@
 """`BatchPrimitive`: one step for every item of a collection, several at a time."""
 
+# One run has a class of its own, which reads the options of the primitive.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -11,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import (
     Composite,
-    WorkflowPrimitive,
     as_primitive,
     check_concurrency,
     check_name,
@@ -23,6 +25,7 @@ from tta_dev_primitives.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from tta_dev_primitives.core.base import AsyncStep, SyncStep
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.outcome import Outcome
 
@@ -65,7 +68,7 @@ class BatchPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[O]],
-        step: WorkflowPrimitive[I, O],
+        step: AsyncStep[I, O],
         *,
         max_concurrency: int = 10,
         ordered: bool = True,
@@ -76,18 +79,7 @@ class BatchPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[O]],
-        step: Callable[[I], Awaitable[O]],
-        *,
-        max_concurrency: int = 10,
-        ordered: bool = True,
-        on_error: Literal["fail_fast"] = "fail_fast",
-        on_progress: Callable[[int, int | None], object] | None = None,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[O]],
-        step: Callable[[I], O],
+        step: SyncStep[I, O],
         *,
         max_concurrency: int = 10,
         ordered: bool = True,
@@ -98,7 +90,7 @@ class BatchPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[Outcome[O]]],
-        step: WorkflowPrimitive[I, O],
+        step: AsyncStep[I, O],
         *,
         max_concurrency: int = 10,
         ordered: bool = True,
@@ -109,7 +101,7 @@ class BatchPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[Outcome[O]]],
-        step: Callable[[I], Awaitable[O]],
+        step: SyncStep[I, O],
         *,
         max_concurrency: int = 10,
         ordered: bool = True,
@@ -117,30 +109,19 @@ class BatchPrimitive(Composite[TIn, TOut]):
         on_progress: Callable[[int, int | None], object] | None = None,
         name: str | None = None,
     ) -> None: ...
-    @overload
     def __init__(
-        self: BatchPrimitive[Iterable[I] | AsyncIterable[I], list[Outcome[O]]],
-        step: Callable[[I], O],
-        *,
-        max_concurrency: int = 10,
-        ordered: bool = True,
-        on_error: Literal["collect"],
-        on_progress: Callable[[int, int | None], object] | None = None,
-        name: str | None = None,
-    ) -> None: ...
-    def __init__(  # noqa: PLR0913 - options
         self,
         step: Any,
         *,
-        max_concurrency: int = 10,
+        max_concurrency: int | None = 10,
         ordered: bool = True,
         on_error: str = "fail_fast",
-        on_progress: Callable[[int, int | None], object] | None = None,
+        on_progress: Any = None,
         name: str | None = None,
     ) -> None:
         self._steps = (as_primitive(step, role="step of Batch"),)
         check_concurrency(max_concurrency)
-        if max_concurrency is None:  # pyright: ignore[reportUnnecessaryComparison] - callers without a checker
+        if max_concurrency is None:
             message = "max_concurrency of Batch must be a number: a source may have no end"
             raise ConfigurationError(message)
         if on_error not in {"fail_fast", "collect"}:
@@ -152,7 +133,7 @@ class BatchPrimitive(Composite[TIn, TOut]):
         self._limit = max_concurrency
         self._ordered = ordered
         self._collect = on_error == "collect"
-        self._on_progress = on_progress
+        self._on_progress: Callable[[int, int | None], object] | None = on_progress
         self._name = check_name(name) if name is not None else None
 
     @property
@@ -211,9 +192,9 @@ class _Items:
     def __init__(self, source: Any, reader: str) -> None:
         self.total = len(source) if isinstance(source, Sized) else None
         if isinstance(source, AsyncIterable):
-            self._source: AsyncIterator[Any] = cast("AsyncIterable[Any]", source).__aiter__()
+            self._source: AsyncIterator[Any] = cast("AsyncIterable[object]", source).__aiter__()
         elif isinstance(source, Iterable) and not isinstance(source, (str, bytes)):
-            self._source = _in_turns(cast("Iterable[Any]", source))
+            self._source = _in_turns(cast("Iterable[object]", source))
         else:
             message = (
                 f"{reader!r} takes a collection or an async iterable of items, not "
@@ -329,8 +310,7 @@ class _Work:
             self.slots.release()
 
     def _failed(self, index: int, error: Exception) -> None:
-        if error.__traceback__ is not None:  # without the entry of `_item`
-            error.__traceback__ = error.__traceback__.tb_next
+        engine.hide_frame(error)  # that of `_item`
         notes.locate(error, self.owner, 0, self.context)
         error.add_note(f"item {index} of {self.owner.name!r}, counted from 0")
         if self.owner._collect:

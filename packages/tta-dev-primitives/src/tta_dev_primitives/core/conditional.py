@@ -9,7 +9,6 @@ from tta_dev_primitives.core.base import (
     Chooser,
     Composite,
     Run,
-    WorkflowPrimitive,
     as_primitive,
     check_name,
     path_safe,
@@ -17,9 +16,10 @@ from tta_dev_primitives.core.base import (
 from tta_dev_primitives.errors import CompositionError, RoutingError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Callable, Hashable
 
     from tta_dev_primitives.core import engine
+    from tta_dev_primitives.core.base import AsyncStep, SyncStep
     from tta_dev_primitives.core.context import WorkflowContext
 
 __all__ = ("Conditional", "ConditionalPrimitive", "Switch", "SwitchPrimitive")
@@ -56,8 +56,8 @@ class ConditionalPrimitive(Composite[TIn, TOut]):
     def __init__(
         self: ConditionalPrimitive[I, A | B],
         condition: Callable[[WorkflowContext, I], object] | Callable[[I], object],
-        true_primitive: WorkflowPrimitive[I, A],
-        false_primitive: WorkflowPrimitive[I, B],
+        true_primitive: AsyncStep[I, A],
+        false_primitive: AsyncStep[I, B],
         *,
         name: str | None = None,
     ) -> None: ...
@@ -65,8 +65,8 @@ class ConditionalPrimitive(Composite[TIn, TOut]):
     def __init__(
         self: ConditionalPrimitive[I, A | B],
         condition: Callable[[WorkflowContext, I], object] | Callable[[I], object],
-        true_primitive: Callable[[I], Awaitable[A]],
-        false_primitive: Callable[[I], Awaitable[B]],
+        true_primitive: AsyncStep[I, A],
+        false_primitive: SyncStep[I, B],
         *,
         name: str | None = None,
     ) -> None: ...
@@ -74,8 +74,17 @@ class ConditionalPrimitive(Composite[TIn, TOut]):
     def __init__(
         self: ConditionalPrimitive[I, A | B],
         condition: Callable[[WorkflowContext, I], object] | Callable[[I], object],
-        true_primitive: WorkflowPrimitive[I, A] | Callable[[I], Awaitable[A]] | Callable[[I], A],
-        false_primitive: WorkflowPrimitive[I, B] | Callable[[I], Awaitable[B]] | Callable[[I], B],
+        true_primitive: SyncStep[I, A],
+        false_primitive: AsyncStep[I, B],
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ConditionalPrimitive[I, A | B],
+        condition: Callable[[WorkflowContext, I], object] | Callable[[I], object],
+        true_primitive: SyncStep[I, A],
+        false_primitive: SyncStep[I, B],
         *,
         name: str | None = None,
     ) -> None: ...
@@ -83,7 +92,7 @@ class ConditionalPrimitive(Composite[TIn, TOut]):
     def __init__(
         self: ConditionalPrimitive[I, A | I],
         condition: Callable[[WorkflowContext, I], object] | Callable[[I], object],
-        true_primitive: WorkflowPrimitive[I, A],
+        true_primitive: AsyncStep[I, A],
         false_primitive: None = None,
         *,
         name: str | None = None,
@@ -92,16 +101,7 @@ class ConditionalPrimitive(Composite[TIn, TOut]):
     def __init__(
         self: ConditionalPrimitive[I, A | I],
         condition: Callable[[WorkflowContext, I], object] | Callable[[I], object],
-        true_primitive: Callable[[I], Awaitable[A]],
-        false_primitive: None = None,
-        *,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ConditionalPrimitive[I, A | I],
-        condition: Callable[[WorkflowContext, I], object] | Callable[[I], object],
-        true_primitive: Callable[[I], A],
+        true_primitive: SyncStep[I, A],
         false_primitive: None = None,
         *,
         name: str | None = None,
@@ -170,8 +170,8 @@ class SwitchPrimitive(Composite[TIn, TOut]):
     def __init__(
         self: SwitchPrimitive[I, A],
         selector: Callable[[WorkflowContext, I], object] | Callable[[I], object],
-        cases: Mapping[Any, WorkflowPrimitive[I, A]],
-        default: WorkflowPrimitive[I, A] | None = None,
+        cases: Mapping[Any, AsyncStep[I, A]],
+        default: AsyncStep[I, A] | None = None,
         *,
         name: str | None = None,
     ) -> None: ...
@@ -179,8 +179,8 @@ class SwitchPrimitive(Composite[TIn, TOut]):
     def __init__(
         self: SwitchPrimitive[I, A],
         selector: Callable[[WorkflowContext, I], object] | Callable[[I], object],
-        cases: Mapping[Any, Callable[[I], Awaitable[A]]],
-        default: Callable[[I], Awaitable[A]] | None = None,
+        cases: Mapping[Any, SyncStep[I, A]],
+        default: SyncStep[I, A] | None = None,
         *,
         name: str | None = None,
     ) -> None: ...
@@ -188,12 +188,8 @@ class SwitchPrimitive(Composite[TIn, TOut]):
     def __init__(
         self: SwitchPrimitive[I, A],
         selector: Callable[[WorkflowContext, I], object] | Callable[[I], object],
-        cases: Mapping[
-            Any, WorkflowPrimitive[I, A] | Callable[[I], Awaitable[A]] | Callable[[I], A]
-        ],
-        default: (
-            WorkflowPrimitive[I, A] | Callable[[I], Awaitable[A]] | Callable[[I], A] | None
-        ) = None,
+        cases: Mapping[Any, AsyncStep[I, A] | SyncStep[I, A]],
+        default: AsyncStep[I, A] | SyncStep[I, A] | None = None,
         *,
         name: str | None = None,
     ) -> None: ...

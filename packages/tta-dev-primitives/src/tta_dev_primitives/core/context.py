@@ -9,7 +9,7 @@ that was not given one, so it must cost one `object.__new__`. Its slots stay emp
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Never, Protocol
 
 from tta_dev_primitives.errors import ConfigurationError, ContextFieldError
 
@@ -164,12 +164,12 @@ class WorkflowContext:
         baggage: Mapping[str, str] | None = None,
         deadline: float | None = None,
         budget: float | None = None,
-        **unknown: object,
+        **unknown: Never,
     ) -> None:
         if unknown:
             raise ContextFieldError(_unknown_field_message(sorted(unknown)))
         if correlation_id is not None:
-            if not isinstance(correlation_id, str) or not correlation_id:  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a checker
+            if not isinstance(correlation_id, str) or not correlation_id:  # type: ignore[redundant-expr]  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a checker
                 message = f"correlation_id must be a text that is not empty, not {correlation_id!r}"
                 raise ConfigurationError(message)
             self.correlation_id = correlation_id
@@ -238,13 +238,14 @@ class FreshContext(WorkflowContext):
 
     __slots__ = ()
 
-    __init__ = object.__init__  # pyright: ignore[reportAssignmentType, reportIncompatibleMethodOverride]
+    if not TYPE_CHECKING:
+        __init__ = object.__init__
 
 
 def _own_dict(field: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """Return `value` itself when it is a dict, so that the caller sees what steps write to it."""
     if isinstance(value, dict):
-        return value  # pyright: ignore[reportUnknownVariableType] - narrowing loses the parameters
+        return value
     try:
         return dict(value)
     except (TypeError, ValueError):

@@ -49,7 +49,12 @@ class Crew:
             context: The context variables that it sees; a copy of the caller's by default.
         """
         if self._eager:
-            task = asyncio.Task(work, loop=self._loop, context=context, eager_start=True)  # type: ignore[call-arg, unused-ignore]  # from 3.12
+            task: asyncio.Task[None] = asyncio.Task(  # pyright: ignore[reportUnknownVariableType] - as below
+                work,
+                loop=self._loop,
+                context=context,
+                eager_start=True,  # type: ignore[call-arg, unused-ignore]  # pyright: ignore[reportCallIssue] - from Python 3.12
+            )
         else:
             task = self._loop.create_task(work, context=context)
         self.tasks.append(task)

@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from tta_dev_primitives.core import clock
+from tta_dev_primitives.core.context import FreshContext
 from tta_dev_primitives.errors import Filtered
 
 if TYPE_CHECKING:
@@ -44,14 +45,17 @@ __all__ = (
     "add_observer",
     "annotate",
     "close",
+    "close_with",
     "count",
     "current",
     "enter",
+    "hide_frame",
     "install_defaults",
     "listening",
     "observe",
     "observers",
     "on_first_run",
+    "pin",
     "remove_observer",
     "silence",
     "state_for_run",
@@ -587,6 +591,8 @@ def enter(owner: Node, context: WorkflowContext, state: Listening) -> Frame:
         frame.live = state.observers_of_a_run()
     frame.outermost = True
     frame.caller_span_id = parent.child_span_id if frame.live else 0
+    if context.__class__ is FreshContext:  # nobody gave it ids of its own: it is the same request
+        context.correlation_id = parent.context.correlation_id
     frame.site = owner.site(state, f"{parent.child_path}/{owner.name}")
     if state.callers:
         caller = _ask_callers(state, frame)
@@ -631,6 +637,16 @@ def begin(frame: Frame) -> None:
         _tell_started(frame, frame.site, frame.span_id, frame.parent_span_id, frame.started, 1)
 
 
+def hide_frame(error: BaseException) -> None:
+    """Take the entry of the calling function off a traceback: it tells the user nothing.
+
+    To be called where the error was caught; a bare `raise` after it adds no new entry.
+    """
+    traceback = error.__traceback__
+    if traceback is not None:
+        error.__traceback__ = traceback.tb_next
+
+
 async def count(
     site: Site,
     call: Callable[[WorkflowContext, Any], Awaitable[T]],
@@ -645,6 +661,7 @@ async def count(
     except BaseException as error:
         if stats is not None:
             stats.failed(clock.now() - started, error)
+        hide_frame(error)
         raise
     if stats is not None:
         stats.push(clock.now() - started)
@@ -685,8 +702,16 @@ async def observe(  # noqa: PLR0913, PLR0917 - the fields of a call, positional 
     except BaseException as error:
         frame.cursor = index
         ended_call(frame, site, started, error, attempt)
+        hide_frame(error)
         raise
-    ended_call(frame, site, started, None, attempt)
+    if result.__class__ is stream_type:
+        # The call ends when its stream does; until then the source runs in a frame of its own.
+        place = _place_of(frame, index)
+        stream = cast("Any", result)
+        stream.within(place)
+        stream.when_ended(lambda error: ended_call(place, site, started, error, attempt))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType] - streams are loaded late
+    else:
+        ended_call(frame, site, started, None, attempt)
     return result
 
 
@@ -771,6 +796,33 @@ def _tell_ended(  # noqa: PLR0913, PLR0917 - the fields of a record
     )
     for observer in frame.live:
         _tell(observer, observer.ended, record)
+
+
+stream_type: type | None = None
+"""The class of streams, once that module is loaded: their calls end when they do."""
+
+
+def pin(frame: Frame) -> None:
+    """Fix where a frame stands, for one that lives on while its parent moves to other children."""
+    parent = frame.parent
+    if parent is not None:
+        frame.parent = _place_of(parent, parent.position)
+
+
+def _place_of(frame: Frame, index: int) -> Frame:
+    """Return a frame that stands for the running call of `frame` also when that has moved on."""
+    place = frame.branch(index)
+    place.sequence, place.turn = frame.sequence, frame.ordinal
+    return place
+
+
+def close_with(frame: Frame, result: Any) -> None:
+    """Close a frame whose run gave `result`; for a stream, when that has ended."""
+    if result.__class__ is stream_type:
+        stream: Any = result
+        stream.when_ended(lambda error: close(frame, error))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType] - streams are loaded late
+    else:
+        close(frame)
 
 
 _NO_ATTRIBUTES: Mapping[str, object] = {}

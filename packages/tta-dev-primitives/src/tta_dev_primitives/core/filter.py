@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from tta_dev_primitives.core.base import Chooser, WorkflowPrimitive, check_name
+from tta_dev_primitives.core.stream import Stream
 from tta_dev_primitives.errors import Filtered
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ _WHOLE = (str, bytes, bytearray, memoryview, Mapping)  # collections that are on
 class FilterPrimitive(WorkflowPrimitive[TIn, TOut]):
     """Drops the items of a collection that do not satisfy a condition.
 
-    Lists, tuples and sets keep their type; other iterables give a list. Any other input, texts and
-    mappings included, is a single value: it passes, or it ends the chain with `Filtered`.
+    Lists, tuples and sets keep their type, a stream stays a stream; other iterables give a list. Any
+    other input, texts and mappings included, is a single value: it passes, or it ends
+    the chain with `Filtered`.
 
     Args:
         condition: `(context, item)` or `(item)`, synchronous or asynchronous.
@@ -58,6 +60,13 @@ class FilterPrimitive(WorkflowPrimitive[TIn, TOut]):
     ) -> None: ...
     @overload
     def __init__(
+        self: FilterPrimitive[AsyncIterable[T], Stream[T]],
+        condition: Callable[[WorkflowContext, T], object] | Callable[[T], object],
+        *,
+        name: str | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
         self: FilterPrimitive[T, T],
         condition: Callable[[WorkflowContext, T], object],
         *,
@@ -76,17 +85,36 @@ class FilterPrimitive(WorkflowPrimitive[TIn, TOut]):
 
     async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
         condition = self._condition
+        if isinstance(input_data, AsyncIterable):
+            pieces = cast("AsyncIterable[object]", input_data).__aiter__()
+            return Stream(
+                self._pieces(context, pieces), before=pieces, stage=self, context=context
+            )
         if not isinstance(input_data, Iterable) or isinstance(input_data, _WHOLE):
-            if await condition(context, input_data):
-                return input_data
-            message = f"{self.name!r} held back {input_data!r:.80}"
-            raise Filtered(message, value=input_data)
-        items = cast("Iterable[Any]", input_data)
+            value = cast("object", input_data)
+            if await condition(context, value):
+                return value
+            message = f"{self.name!r} held back {value!r:.80}"
+            raise Filtered(message, value=value)
+        items = cast("Iterable[object]", input_data)
         kept = [item for item in items if await condition(context, item)]
-        for kind in (tuple, frozenset, set):
-            if isinstance(input_data, kind):
+        kinds: tuple[Any, ...] = (tuple, frozenset, set)
+        for kind in kinds:
+            if isinstance(items, kind):
                 return kind(kept)
         return kept
+
+    async def _pieces(
+        self, context: WorkflowContext, items: AsyncIterator[Any]
+    ) -> AsyncIterator[Any]:
+        try:
+            async for item in items:
+                if await self._condition(context, item):
+                    yield item
+        finally:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
 
 
 Filter = FilterPrimitive

@@ -8,7 +8,6 @@ from tta_dev_primitives.core.base import (
     Chooser,
     Composite,
     Run,
-    WorkflowPrimitive,
     as_primitive,
     check_name,
     is_count,
@@ -17,9 +16,10 @@ from tta_dev_primitives.core.annotations import check_fit
 from tta_dev_primitives.errors import ConfigurationError, LoopLimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from tta_dev_primitives.core import engine
+    from tta_dev_primitives.core.base import AsyncStep, SyncStep
     from tta_dev_primitives.core.context import WorkflowContext
 
 __all__ = ("Loop", "LoopPrimitive")
@@ -56,7 +56,7 @@ class LoopPrimitive(Composite[S, S]):
     @overload
     def __init__(
         self,
-        step: WorkflowPrimitive[S, S],
+        step: AsyncStep[S, S],
         *,
         until: Callable[[WorkflowContext, S], object] | Callable[[S], object],
         max_iterations: int,
@@ -66,17 +66,7 @@ class LoopPrimitive(Composite[S, S]):
     @overload
     def __init__(
         self,
-        step: Callable[[S], Awaitable[S]],
-        *,
-        until: Callable[[WorkflowContext, S], object] | Callable[[S], object],
-        max_iterations: int,
-        on_limit: Literal["raise", "return"] = "raise",
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self,
-        step: Callable[[S], S],
+        step: SyncStep[S, S],
         *,
         until: Callable[[WorkflowContext, S], object] | Callable[[S], object],
         max_iterations: int,

@@ -8,14 +8,16 @@ a path is worked out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from tta_dev_primitives.core import clock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tta_dev_primitives.core.context import WorkflowContext
 
-__all__ = ("forget", "locate", "path_of")
+__all__ = ("forget", "locate", "locate_among", "path_of")
 
 
 class _Place(Protocol):
@@ -86,6 +88,15 @@ def locate(
         error.__notes__[found[0]] = note
 
 
+def locate_among(error: BaseException, owner: _Place, context: WorkflowContext) -> None:
+    """Note on `error` that it came out of whichever child of `owner` it was noted for last."""
+    found = _find(error)
+    index = None
+    if found is not None:
+        index = next((i for i, node in enumerate(owner.nodes) if node is found[1].top), None)
+    locate(error, owner, index, context)
+
+
 def forget(error: BaseException) -> None:
     """Take our note off an exception that was handled, so that a later raise starts afresh."""
     found = _find(error)
@@ -103,7 +114,7 @@ def path_of(error: BaseException) -> str | None:
 
 
 def _find(error: BaseException) -> tuple[int, _Note] | None:
-    for index, note in enumerate(getattr(error, "__notes__", ())):
+    for index, note in enumerate(cast("Iterable[object]", getattr(error, "__notes__", ()))):
         if isinstance(note, _Note):
             return index, note
     return None

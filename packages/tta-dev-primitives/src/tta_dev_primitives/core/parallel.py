@@ -4,6 +4,9 @@ The overloads outnumber the code: the result's type follows from the container a
 checkers find it only if each combination is spelled out.
 """
 
+# One run has a class of its own, which reads the options of the primitive.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from contextvars import Context
 
+    from tta_dev_primitives.core.base import AsyncStep, SyncStep
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.outcome import Outcome
 
@@ -36,7 +40,7 @@ __all__ = ("ErrorPolicy", "FanOut", "Parallel", "ParallelPrimitive", "fan_out")
 
 TIn = TypeVar("TIn", contravariant=True)
 TOut = TypeVar("TOut", covariant=True)
-Each = TypeVar("Each", covariant=True)
+Each = TypeVar("Each")
 I = TypeVar("I")  # noqa: E741 - input
 O = TypeVar("O")  # noqa: E741 - output
 A = TypeVar("A")
@@ -52,6 +56,7 @@ ErrorPolicy: TypeAlias = Literal["fail_fast", "collect", "first_success"]
 """What a failing branch means for the others."""
 
 _POLICIES = ("fail_fast", "collect", "first_success")
+_new: Any = object.__new__
 
 
 class ParallelPrimitive(Composite[TIn, TOut]):
@@ -93,7 +98,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, list[O]],
-        branches: Sequence[WorkflowPrimitive[I, O]],
+        branches: Sequence[AsyncStep[I, O]],
         *,
         on_error: Literal["fail_fast"] = ...,
         max_concurrency: int | None = None,
@@ -102,7 +107,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, list[O]],
-        branches: Sequence[Callable[[I], Awaitable[O]]],
+        branches: Sequence[SyncStep[I, O]],
         *,
         on_error: Literal["fail_fast"] = ...,
         max_concurrency: int | None = None,
@@ -111,25 +116,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, list[O]],
-        branches: Sequence[WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]]],
-        *,
-        on_error: Literal["fail_fast"] = ...,
-        max_concurrency: int | None = None,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ParallelPrimitive[I, list[O]],
-        branches: Sequence[WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]] | Callable[[I], O]],
-        *,
-        on_error: Literal["fail_fast"] = ...,
-        max_concurrency: int | None = None,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ParallelPrimitive[I, list[O]],
-        branches: Sequence[Callable[[WorkflowContext, I], Awaitable[O]]],
+        branches: Sequence[AsyncStep[I, O] | SyncStep[I, O]],
         *,
         on_error: Literal["fail_fast"] = ...,
         max_concurrency: int | None = None,
@@ -138,7 +125,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, dict[str, O]],
-        branches: Mapping[str, WorkflowPrimitive[I, O]],
+        branches: Mapping[str, AsyncStep[I, O]],
         *,
         on_error: Literal["fail_fast"] = ...,
         max_concurrency: int | None = None,
@@ -147,7 +134,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, dict[str, O]],
-        branches: Mapping[str, Callable[[I], Awaitable[O]]],
+        branches: Mapping[str, SyncStep[I, O]],
         *,
         on_error: Literal["fail_fast"] = ...,
         max_concurrency: int | None = None,
@@ -156,25 +143,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, dict[str, O]],
-        branches: Mapping[str, WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]]],
-        *,
-        on_error: Literal["fail_fast"] = ...,
-        max_concurrency: int | None = None,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ParallelPrimitive[I, dict[str, O]],
-        branches: Mapping[str, WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]] | Callable[[I], O]],
-        *,
-        on_error: Literal["fail_fast"] = ...,
-        max_concurrency: int | None = None,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ParallelPrimitive[I, dict[str, O]],
-        branches: Mapping[str, Callable[[WorkflowContext, I], Awaitable[O]]],
+        branches: Mapping[str, AsyncStep[I, O] | SyncStep[I, O]],
         *,
         on_error: Literal["fail_fast"] = ...,
         max_concurrency: int | None = None,
@@ -183,7 +152,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, list[Outcome[O]]],
-        branches: Sequence[WorkflowPrimitive[I, O]],
+        branches: Sequence[AsyncStep[I, O]],
         *,
         on_error: Literal["collect"],
         max_concurrency: int | None = None,
@@ -192,7 +161,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, list[Outcome[O]]],
-        branches: Sequence[Callable[[I], Awaitable[O]]],
+        branches: Sequence[SyncStep[I, O]],
         *,
         on_error: Literal["collect"],
         max_concurrency: int | None = None,
@@ -201,16 +170,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, list[Outcome[O]]],
-        branches: Sequence[WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]]],
-        *,
-        on_error: Literal["collect"],
-        max_concurrency: int | None = None,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ParallelPrimitive[I, list[Outcome[O]]],
-        branches: Sequence[WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]] | Callable[[I], O]],
+        branches: Sequence[AsyncStep[I, O] | SyncStep[I, O]],
         *,
         on_error: Literal["collect"],
         max_concurrency: int | None = None,
@@ -219,7 +179,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, dict[str, Outcome[O]]],
-        branches: Mapping[str, WorkflowPrimitive[I, O]],
+        branches: Mapping[str, AsyncStep[I, O]],
         *,
         on_error: Literal["collect"],
         max_concurrency: int | None = None,
@@ -228,7 +188,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, dict[str, Outcome[O]]],
-        branches: Mapping[str, Callable[[I], Awaitable[O]]],
+        branches: Mapping[str, SyncStep[I, O]],
         *,
         on_error: Literal["collect"],
         max_concurrency: int | None = None,
@@ -237,16 +197,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, dict[str, Outcome[O]]],
-        branches: Mapping[str, WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]]],
-        *,
-        on_error: Literal["collect"],
-        max_concurrency: int | None = None,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ParallelPrimitive[I, dict[str, Outcome[O]]],
-        branches: Mapping[str, WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]] | Callable[[I], O]],
+        branches: Mapping[str, AsyncStep[I, O] | SyncStep[I, O]],
         *,
         on_error: Literal["collect"],
         max_concurrency: int | None = None,
@@ -255,7 +206,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, O],
-        branches: Sequence[WorkflowPrimitive[I, O]] | Mapping[str, WorkflowPrimitive[I, O]],
+        branches: Sequence[AsyncStep[I, O]] | Mapping[str, AsyncStep[I, O]],
         *,
         on_error: Literal["first_success"],
         max_concurrency: int | None = None,
@@ -264,7 +215,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, O],
-        branches: Sequence[Callable[[I], Awaitable[O]]] | Mapping[str, Callable[[I], Awaitable[O]]],
+        branches: Sequence[SyncStep[I, O]] | Mapping[str, SyncStep[I, O]],
         *,
         on_error: Literal["first_success"],
         max_concurrency: int | None = None,
@@ -273,7 +224,10 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, O],
-        branches: Sequence[WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]]] | Mapping[str, WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]]],
+        branches: (
+            Sequence[AsyncStep[I, O] | SyncStep[I, O]]
+            | Mapping[str, AsyncStep[I, O] | SyncStep[I, O]]
+        ),
         *,
         on_error: Literal["first_success"],
         max_concurrency: int | None = None,
@@ -281,17 +235,8 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     ) -> None: ...
     @overload
     def __init__(
-        self: ParallelPrimitive[I, O],
-        branches: Sequence[WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]] | Callable[[I], O]] | Mapping[str, WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]] | Callable[[I], O]],
-        *,
-        on_error: Literal["first_success"],
-        max_concurrency: int | None = None,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
         self: ParallelPrimitive[I, list[O]],
-        branches: Sequence[WorkflowPrimitive[I, O]] | Mapping[str, WorkflowPrimitive[I, O]],
+        branches: Sequence[AsyncStep[I, O]] | Mapping[str, AsyncStep[I, O]],
         *,
         quorum: int,
         max_concurrency: int | None = None,
@@ -300,7 +245,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, list[O]],
-        branches: Sequence[Callable[[I], Awaitable[O]]] | Mapping[str, Callable[[I], Awaitable[O]]],
+        branches: Sequence[SyncStep[I, O]] | Mapping[str, SyncStep[I, O]],
         *,
         quorum: int,
         max_concurrency: int | None = None,
@@ -309,22 +254,15 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: ParallelPrimitive[I, list[O]],
-        branches: Sequence[WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]]] | Mapping[str, WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]]],
+        branches: (
+            Sequence[AsyncStep[I, O] | SyncStep[I, O]]
+            | Mapping[str, AsyncStep[I, O] | SyncStep[I, O]]
+        ),
         *,
         quorum: int,
         max_concurrency: int | None = None,
         name: str | None = None,
     ) -> None: ...
-    @overload
-    def __init__(
-        self: ParallelPrimitive[I, list[O]],
-        branches: Sequence[WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]] | Callable[[I], O]] | Mapping[str, WorkflowPrimitive[I, O] | Callable[[I], Awaitable[O]] | Callable[[I], O]],
-        *,
-        quorum: int,
-        max_concurrency: int | None = None,
-        name: str | None = None,
-    ) -> None: ...
-
     def __init__(
         self,
         branches: Any,
@@ -472,7 +410,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
 
         Functions are lifted with `step` first, so that checkers see their types.
         """
-        made = ParallelPrimitive[Any, Any](
+        made: ParallelPrimitive[Any, Any] = ParallelPrimitive[Any, Any](
             list(branches), max_concurrency=max_concurrency, name=name
         )
         made._as_tuple = True
@@ -663,9 +601,7 @@ class _Race:
 
     def failed(self, index: int, error: Exception) -> None:
         """Take a branch's error."""
-        # The first entry of the traceback is the branch's own frame, which tells the user nothing.
-        if error.__traceback__ is not None:
-            error.__traceback__ = error.__traceback__.tb_next
+        engine.hide_frame(error)  # that of the branch
         notes.locate(error, self.owner, index, self.context)
         self.errors.append((index, error))
         policy = self.owner._policy
@@ -758,6 +694,10 @@ class FanOut(ParallelPrimitive[TIn, list[Each]]):
     def __or__(self: FanOut[I, A], other: Callable[[WorkflowContext, I], Awaitable[B]], /) -> FanOut[I, A | B]: ...
     @overload
     def __or__(self: FanOut[I, A], other: Callable[[WorkflowContext, I], B], /) -> FanOut[I, A | B]: ...
+    @overload
+    def __or__(self: FanOut[I, A], other: Callable[[], Awaitable[B]], /) -> FanOut[I, A | B]: ...
+    @overload
+    def __or__(self: FanOut[I, A], other: Callable[[], B], /) -> FanOut[I, A | B]: ...
     def __or__(self, other: Any, /) -> Any:
         """Add a branch."""
         return super().__or__(other)
@@ -772,6 +712,10 @@ class FanOut(ParallelPrimitive[TIn, list[Each]]):
     def also(self: FanOut[I, A], other: Callable[[WorkflowContext, I], Awaitable[B]], /) -> FanOut[I, A | B]: ...
     @overload
     def also(self: FanOut[I, A], other: Callable[[WorkflowContext, I], B], /) -> FanOut[I, A | B]: ...
+    @overload
+    def also(self: FanOut[I, A], other: Callable[[], Awaitable[B]], /) -> FanOut[I, A | B]: ...
+    @overload
+    def also(self: FanOut[I, A], other: Callable[[], B], /) -> FanOut[I, A | B]: ...
     def also(self, other: Any, /) -> Any:
         """Add a branch, as `|` does."""
         return super().also(other)
@@ -790,10 +734,10 @@ def fan_out(
     Only an unnamed left operand that an operator built is extended; everything else nests, so an
     operand never changes what it means.
     """
-    steps = (left,)
-    if type(left) is FanOut and left._name is None:  # pyright: ignore[reportUnknownMemberType]
+    steps: tuple[WorkflowPrimitive[Any, Any], ...] = (left,)
+    if type(left) is FanOut and left._name is None:
         steps = left.nodes
-    made: FanOut[Any, Any] = object.__new__(FanOut)
+    made: FanOut[Any, Any] = _new(FanOut)
     made._steps = (*steps, right)
     return made
 

@@ -10,7 +10,6 @@ from tta_dev_primitives.core.base import (
     Chooser,
     Composite,
     Run,
-    WorkflowPrimitive,
     as_primitive,
     check_name,
     path_safe,
@@ -18,9 +17,10 @@ from tta_dev_primitives.core.base import (
 from tta_dev_primitives.errors import CompositionError, ConfigurationError, RoutingError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from tta_dev_primitives.core import engine
+    from tta_dev_primitives.core.base import AsyncStep, SyncStep
     from tta_dev_primitives.core.context import WorkflowContext
 
 __all__ = ("Router", "RouterPrimitive")
@@ -72,7 +72,7 @@ class RouterPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: RouterPrimitive[I, A],
-        routes: Mapping[str, WorkflowPrimitive[I, A]],
+        routes: Mapping[str, AsyncStep[I, A]],
         selector: Callable[[WorkflowContext, I], object] | Callable[[I], object] | None = None,
         default_route: str | None = None,
         *,
@@ -82,7 +82,7 @@ class RouterPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: RouterPrimitive[I, A],
-        routes: Mapping[str, Callable[[I], Awaitable[A]]],
+        routes: Mapping[str, SyncStep[I, A]],
         selector: Callable[[WorkflowContext, I], object] | Callable[[I], object] | None = None,
         default_route: str | None = None,
         *,
@@ -92,9 +92,7 @@ class RouterPrimitive(Composite[TIn, TOut]):
     @overload
     def __init__(
         self: RouterPrimitive[I, A],
-        routes: Mapping[
-            str, WorkflowPrimitive[I, A] | Callable[[I], Awaitable[A]] | Callable[[I], A]
-        ],
+        routes: Mapping[str, AsyncStep[I, A] | SyncStep[I, A]],
         selector: Callable[[WorkflowContext, I], object] | Callable[[I], object] | None = None,
         default_route: str | None = None,
         *,
@@ -146,7 +144,7 @@ class RouterPrimitive(Composite[TIn, TOut]):
             message = f"Router was given {what}; {self._listed()}"
             raise ConfigurationError(message)
         for key, cost in costs.items():
-            if not (isinstance(cost, (int, float)) and math.isfinite(cost) and cost >= 0):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a checker
+            if not (isinstance(cost, (int, float)) and math.isfinite(cost) and cost >= 0):  # type: ignore[redundant-expr]  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a checker
                 message = f"the cost of route {key!r} must be a finite number from 0, not {cost!r}"
                 raise ConfigurationError(message)
         return dict(costs)
@@ -219,7 +217,7 @@ class RouterPrimitive(Composite[TIn, TOut]):
 def _tier_of(input_data: Any) -> object:
     """Return what the input says of its tier; None when it says nothing."""
     if isinstance(input_data, Mapping):
-        return cast("Mapping[Any, Any]", input_data).get("tier")
+        return cast("Mapping[object, object]", input_data).get("tier")
     return getattr(input_data, "tier", None)
 
 

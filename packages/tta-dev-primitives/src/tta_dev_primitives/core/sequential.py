@@ -5,6 +5,9 @@ the default recorder, each for steps that take `(context, input)` and for steps 
 alone, because a branch inside the loop costs a sixth of an `await`.
 """
 
+# A link is made without `__init__`, and chains look into chains.
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -32,7 +35,7 @@ from tta_dev_primitives.errors import CompositionError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from tta_dev_primitives.core.base import AnyStep
+    from tta_dev_primitives.core.base import AnyStep, AsyncStep, SyncStep
 
 __all__ = ("Sequential", "SequentialPrimitive", "chain")
 
@@ -42,7 +45,9 @@ T = TypeVar("T")
 
 _Plan: TypeAlias = "tuple[bool, tuple[Callable[..., Awaitable[Any]], ...]]"
 
-_new = object.__new__
+_new: Any = object.__new__
+
+
 
 
 class SequentialPrimitive(Composite[TIn, TOut]):
@@ -65,22 +70,25 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     """
 
     kind = "sequence"
+    _opens_frame = True  # its `execute` takes a place
     # A chain built by operators is a link until first used: making 10,000 links is linear.
     _link: tuple[WorkflowPrimitive[Any, Any], WorkflowPrimitive[Any, Any]] | None = None
+    # Its first and last step, known before it is flattened: a link is checked without a walk.
+    _ends: tuple[WorkflowPrimitive[Any, Any], WorkflowPrimitive[Any, Any]] | None = None
     _plan: _Plan | None = None
     _site: engine.Site | None = None  # where it stands when executed by itself
 
     @overload
     def __init__(
         self: SequentialPrimitive[T, T],
-        steps: Sequence[WorkflowPrimitive[T, T]],
+        steps: Sequence[AsyncStep[T, T]],
         *,
         name: str | None = None,
     ) -> None: ...
     @overload
     def __init__(
         self: SequentialPrimitive[T, T],
-        steps: Sequence[Callable[[T], Awaitable[T]]],
+        steps: Sequence[SyncStep[T, T]],
         *,
         name: str | None = None,
     ) -> None: ...
@@ -91,8 +99,8 @@ class SequentialPrimitive(Composite[TIn, TOut]):
         *,
         name: str | None = None,
     ) -> None: ...
-    def __init__(self, steps: Sequence[Any], *, name: str | None = None) -> None:
-        if not isinstance(steps, Sequence) or isinstance(steps, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    def __init__(self, steps: Any, *, name: str | None = None) -> None:
+        if not isinstance(steps, Sequence) or isinstance(steps, str):
             message = f"Sequential takes a list of steps, not a {type(steps).__name__}"
             raise CompositionError(message)
         if not steps:
@@ -101,7 +109,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
         self._name = check_name(name) if name is not None else None
         lifted = [
             as_primitive(candidate, role=f"step {number} of Sequential")
-            for number, candidate in enumerate(steps, 1)
+            for number, candidate in enumerate(cast("Sequence[object]", steps), 1)
         ]
         for left, right in zip(lifted, lifted[1:], strict=False):
             check_fit(left, right)
@@ -135,6 +143,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
         if self._link is not None:
             self._flatten()
         copy = super()._copy()
+        copy._ends = None
         copy._plan = None
         copy._site = None
         return copy
@@ -147,11 +156,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     @property
     def signature(self) -> tuple[Any, Any]:
         """The input type of the first step and the output type of the last."""
-        first = last = cast("WorkflowPrimitive[Any, Any]", self)
-        while isinstance(first, SequentialPrimitive):
-            first = first._link[0] if first._link is not None else first._steps[0]
-        while isinstance(last, SequentialPrimitive):
-            last = last._link[1] if last._link is not None else last._steps[-1]
+        first, last = self._ends or (self._steps[0], self._steps[-1])
         return first.signature[0], last.signature[1]
 
     def _prepare(self) -> _Plan:
@@ -169,7 +174,9 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     @overload
     async def execute(self, context: WorkflowContext, input_data: TIn) -> TOut: ...
     @overload
-    async def execute(self, input_data: TIn) -> TOut: ...
+    async def execute(self, input_data: TIn, /) -> TOut: ...
+    @overload
+    async def execute(self, *, input_data: TIn) -> TOut: ...
     async def execute(
         self, context: Any = MISSING, input_data: Any = MISSING, site: Any = None
     ) -> Any:
@@ -258,8 +265,11 @@ class SequentialPrimitive(Composite[TIn, TOut]):
             site.runs = runs = site.runs + 1
             if not runs % SETTLE_EVERY:
                 site.settle()
-        if value.__class__ is CoroutineType:
+        kind = value.__class__
+        if kind is CoroutineType:
             raise nested_awaitable(self.nodes[-1].name, value)
+        if kind is engine.stream_type:
+            self._follow(value, context or fresh_context(began))
         return value
 
     async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
@@ -320,8 +330,21 @@ class SequentialPrimitive(Composite[TIn, TOut]):
             raise
         finally:
             engine.current.reset(token)
-            engine.close(frame, failure)
+            if failure is not None:
+                engine.close(frame, failure)
+        if value.__class__ is engine.stream_type:
+            self._follow(value, context)
+        engine.close_with(frame, value)
         return value
+
+    def _follow(self, stream: Any, context: WorkflowContext) -> None:
+        """Note on an error that comes out of the stream later which step it came out of."""
+
+        def ended(error: BaseException | None) -> None:
+            if isinstance(error, Exception):
+                notes.locate_among(error, self, context)
+
+        stream.when_ended(ended)
 
     def _failed(
         self,
@@ -371,4 +394,7 @@ def chain(
     check_fit(left, right)
     made: SequentialPrimitive[Any, Any] = _new(SequentialPrimitive)
     made._link = (left, right)
+    first = left._ends if isinstance(left, SequentialPrimitive) else None  # pyright: ignore[reportUnknownMemberType]
+    last = right._ends if isinstance(right, SequentialPrimitive) else None  # pyright: ignore[reportUnknownMemberType]
+    made._ends = (first[0] if first else left, last[1] if last else right)
     return made

@@ -1,0 +1,28 @@
+"""Fixtures for all tests of this package."""
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+from tta_dev_primitives.testing import preserved_observers
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run the async tests on asyncio; without this, anyio also tries other backends."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_blocking_calls() -> Iterator[None]:
+    """Fail a test in which our own code blocks the event loop; tests themselves may read files."""
+    with blockbuster_ctx(scanned_modules=["tta_dev_primitives"]):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def observers_as_before() -> Iterator[None]:
+    """Put process-wide observers back, so that no test hears what another one installed."""
+    with preserved_observers():
+        yield

@@ -1,0 +1,89 @@
+"""Ten thousand at once hold their memory, and importing the core loads nothing foreign."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import tracemalloc
+from typing import Any
+
+from tta_dev_primitives import step
+
+_FOREIGN = """
+import sys
+before = set(sys.modules)
+import tta_dev_primitives
+from tta_dev_primitives import WorkflowPrimitive, Sequential, Parallel
+import asyncio
+asyncio.run(Parallel([len, str]).execute("x"))
+for name in tta_dev_primitives.__all__:
+    if name != "Validate":
+        getattr(tta_dev_primitives, name)
+loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(sorted(loaded - set(sys.stdlib_module_names) - {"tta_dev_primitives"}))
+print(sorted(m for m in sys.modules if m in {"dataclasses", "importlib.metadata", "pydantic"}
+             and "--light" in sys.argv))
+"""
+
+_LIGHT = """
+import sys
+from tta_dev_primitives import WorkflowPrimitive, Sequential, Parallel
+heavy = {"dataclasses", "importlib.metadata", "difflib", "json", "random", "http", "email"}
+import asyncio
+extra = {m for m in sys.modules if m.startswith("tta_dev_primitives")}
+print(sorted(extra))
+"""
+
+
+def _python(code: str) -> str:
+    return subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-X", "importtime", "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_importing_and_running_the_core_loads_no_third_party_module() -> None:
+    """Not even when every public name is touched and a workflow runs observed."""
+    assert _python(_FOREIGN).splitlines()[0] == "[]"
+
+
+def test_the_usual_import_loads_only_the_modules_that_it_needs() -> None:
+    """Records, streams, metrics and the rest come with their first use."""
+    assert eval(_python(_LIGHT)) == [  # noqa: S307 - a list that we printed
+        "tta_dev_primitives",
+        "tta_dev_primitives.core",
+        "tta_dev_primitives.core.annotations",
+        "tta_dev_primitives.core.base",
+        "tta_dev_primitives.core.clock",
+        "tta_dev_primitives.core.context",
+        "tta_dev_primitives.core.crew",
+        "tta_dev_primitives.core.engine",
+        "tta_dev_primitives.core.notes",
+        "tta_dev_primitives.core.parallel",
+        "tta_dev_primitives.core.sequential",
+        "tta_dev_primitives.errors",
+    ]
+
+
+def test_ten_thousand_concurrent_executions_stay_small_and_leave_no_task() -> None:
+    """Under 1 GB; in truth a few kilobytes each."""
+
+    async def wait(value: Any) -> Any:
+        await asyncio.sleep(0.01)
+        return value
+
+    workflow = step(wait) >> (step(wait) | wait) >> (lambda pair: sum(pair))
+
+    async def main() -> int:
+        tracemalloc.start()
+        results = await asyncio.gather(*[workflow.execute(n) for n in range(10_000)])
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert results == [2 * n for n in range(10_000)]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return peak
+
+    assert asyncio.run(main()) < 300_000_000
