@@ -85,10 +85,11 @@ def check_fit(left: WorkflowPrimitive[Any, Any], right: WorkflowPrimitive[Any, A
     Raises:
         CompositionError: What `left` gives can never be what `right` takes.
     """
-    given, wanted = left.signature[1], right.signature[0]
+    giver, taker = left.edges[1], right.edges[0]
+    given, wanted = giver.signature[1], taker.signature[0]
     if cannot_fit(given, wanted):
         message = (
-            f"{left.name!r} gives {shown(given)}, but {right.name!r} takes {shown(wanted)}; "
+            f"{giver.name!r} gives {shown(given)}, but {taker.name!r} takes {shown(wanted)}; "
             f"they cannot be chained"
         )
         raise CompositionError(message)

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Iterator,
         Sequence,
     )
+    from contextvars import Token
 
     from tta_dev_primitives.core.graph import Description
     from tta_dev_primitives.core.parallel import FanOut
@@ -589,6 +590,11 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         return ()
 
     @property
+    def edges(self) -> tuple[WorkflowPrimitive[Any, Any], WorkflowPrimitive[Any, Any]]:
+        """What takes the input and what gives the output: itself, except for a chain."""
+        return self, self
+
+    @property
     def segments(self) -> tuple[str, ...]:
         """The last part of each child's path, in the order of `nodes`."""
         return ()
@@ -799,13 +805,13 @@ class Run:
     def __init__(
         self, owner: Composite[Any, Any], context: WorkflowContext, site: engine.Site | None
     ) -> None:
-        self.owner = owner
-        self.context = context
-        self.site = site
+        self.owner: Composite[Any, Any] = owner
+        self.context: WorkflowContext = context
+        self.site: engine.Site | None = site
         self.frame: engine.Frame | None = None
         self.index: int | None = None
-        self.attempt = 0
-        self.outermost = False
+        self.attempt: int = 0
+        self.outermost: bool = False
         self.result: Any = None
 
     def __enter__(self) -> Self:
@@ -817,12 +823,12 @@ class Run:
             return self
         if state.framed():
             self.frame = frame = engine.enter(self.owner, self.context, state)
-            self.token = engine.current.set(frame)
+            self.token: Token[engine.Frame | None] = engine.current.set(frame)
             engine.begin(frame)
         else:
             self.site = self.owner.site(state, self.owner.name)
             self.outermost = True
-            self.started = clock.now()
+            self.started: float = clock.now()
         return self
 
     def call(self, index: int, input_data: object, *, attempt: int = 0) -> Awaitable[Any]:
@@ -971,9 +977,9 @@ class Chooser:
 
     def __init__(self, function: object, *, role: str) -> None:
         lifted = as_primitive(function, role=role)
-        self.name = lifted.name
-        self.primitive = lifted  # for those who look at its annotations
-        self.bound = lifted.bound
+        self.name: str = lifted.name
+        self.primitive: WorkflowPrimitive[Any, Any] = lifted  # for those who look at its annotations
+        self.bound: Bound = lifted.bound
 
     def __call__(self, context: WorkflowContext, input_data: object) -> Awaitable[Any]:
         """Return what it says, to be awaited."""
@@ -1203,6 +1209,7 @@ def _unique(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def function_name(function: object) -> str:
+    """Return what a function is called, in a form that can stand in a path."""
     while hasattr(function, "func"):  # functools.partial
         function = cast("Any", function).func
     name = getattr(function, "__name__", None) or _type_name(type(function))
@@ -1247,6 +1254,7 @@ def nested_awaitable(name: str, result: object) -> NestedAwaitableError:
 
 
 def missing_input(primitive: WorkflowPrimitive[Any, Any], context: object) -> str:
+    """Return the text of the error for a call without an input."""
     if context is MISSING:
         return f"execute() of {primitive.name!r} needs the input: execute(input_data)"
     return (
@@ -1258,6 +1266,7 @@ def missing_input(primitive: WorkflowPrimitive[Any, Any], context: object) -> st
 def swapped(
     primitive: WorkflowPrimitive[Any, Any], context: object, input_data: object
 ) -> str:
+    """Return the text of the error for a first argument that is no context."""
     if isinstance(input_data, WorkflowContext):
         return (
             f"execute() of {primitive.name!r} got its arguments in the wrong order; "

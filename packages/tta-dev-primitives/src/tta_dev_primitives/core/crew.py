@@ -38,7 +38,7 @@ class Crew:
         self._cancelling = 0 if me is None else me.cancelling()
         self._eager = _EAGER and loop.get_task_factory() is None
         self._fatal: BaseException | None = None
-        self.stopping = False
+        self.stopping: bool = False
         self.tasks: list[asyncio.Task[None]] = []
 
     def start(self, work: Coroutine[Any, Any, None], context: Context | None = None) -> None:

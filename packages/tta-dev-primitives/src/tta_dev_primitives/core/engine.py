@@ -129,13 +129,17 @@ class Listening:
         log_enabled: Callable[[], bool] | None = None,
         ambient: bool = False,
     ) -> None:
-        self.ambient = ambient
-        self.recorder = recorder
-        self.live = live
-        self.starts = tuple(cast("StartObserver", o) for o in live if hasattr(o, "started"))
-        self.callers = tuple(cast("CallerObserver", o) for o in live if hasattr(o, "caller"))
-        self.log = log
-        self.log_enabled = log_enabled
+        self.ambient: bool = ambient
+        self.recorder: Recorder | None = recorder
+        self.live: tuple[Observer, ...] = live
+        self.starts: tuple[StartObserver, ...] = tuple(
+            cast("StartObserver", o) for o in live if hasattr(o, "started")
+        )
+        self.callers: tuple[CallerObserver, ...] = tuple(
+            cast("CallerObserver", o) for o in live if hasattr(o, "caller")
+        )
+        self.log: Observer | None = log
+        self.log_enabled: Callable[[], bool] | None = log_enabled
 
     def framed(self) -> bool:
         """Whether a run that begins now needs frames."""
@@ -175,11 +179,11 @@ class Site:
     def __init__(
         self, state: Listening, name: str, path: str, kind: str, counted_as: str | None = None
     ) -> None:
-        self.state = state
-        self.name = name
-        self.path = path
-        self.kind = kind
-        self.stats = (
+        self.state: Listening = state
+        self.name: str = name
+        self.path: str = path
+        self.kind: str = kind
+        self.stats: SiteStats | None = (
             None
             if state.recorder is None
             else state.recorder.stats(name, counted_as or path, kind)
@@ -188,7 +192,7 @@ class Site:
         self.children: tuple[Site, ...] | None = None
         self.pairs: Any = None  # what a composite prepared for a counted run at this place
         self.framed_pairs: Any = None  # and for a framed one
-        self.runs = 0
+        self.runs: int = 0
 
     def open(self, owner: Node) -> tuple[Site, ...]:
         """Return the places of the owner's children, made when first asked for."""
@@ -381,13 +385,13 @@ class BranchFrame(Frame):
 
     def __init__(self, trunk: Frame, index: int) -> None:
         self.trunk = trunk
-        self.owner = trunk.owner
-        self.site = trunk.site
-        self.context = trunk.context
-        self.parent = trunk.parent
-        self.live = trunk.live
-        self.outermost = trunk.outermost
-        self.cursor = index
+        self.owner: Node = trunk.owner
+        self.site: Site = trunk.site
+        self.context: WorkflowContext = trunk.context
+        self.parent: Frame | None = trunk.parent
+        self.live: tuple[Observer, ...] = trunk.live
+        self.outermost: bool = trunk.outermost
+        self.cursor: int | Iterator[object] = index
 
     @property
     def span_id(self) -> int:
@@ -644,7 +648,7 @@ def hide_frame(error: BaseException) -> None:
     """
     traceback = error.__traceback__
     if traceback is not None:
-        error.__traceback__ = traceback.tb_next
+        error.with_traceback(traceback.tb_next)  # an exception may refuse to be assigned to
 
 
 async def count(

@@ -83,7 +83,8 @@ def locate(
     note.run = run
     note.attempt = attempt
     if found is None:
-        error.add_note(note)
+        # As `add_note`, but past the `__setattr__` of a frozen exception.
+        vars(error).setdefault("__notes__", []).append(note)
     else:
         error.__notes__[found[0]] = note
 

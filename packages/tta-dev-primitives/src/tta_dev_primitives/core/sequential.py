@@ -2,7 +2,8 @@
 
 The hot path of the whole product. Its loop is written out once for nobody listening and once for
 the default recorder, each for steps that take `(context, input)` and for steps that take the input
-alone, because a branch inside the loop costs a sixth of an `await`.
+alone: an adapter around the latter costs 1.2 to 1.3 times a bare `await`, a test inside the loop
+up to 1.1 times, and the budget of the whole is 1.15.
 """
 
 # A link is made without `__init__`, and chains look into chains.
@@ -156,8 +157,13 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     @property
     def signature(self) -> tuple[Any, Any]:
         """The input type of the first step and the output type of the last."""
-        first, last = self._ends or (self._steps[0], self._steps[-1])
+        first, last = self.edges
         return first.signature[0], last.signature[1]
+
+    @property
+    def edges(self) -> tuple[WorkflowPrimitive[Any, Any], WorkflowPrimitive[Any, Any]]:
+        """The step that takes the input and the one that gives the output."""
+        return self._ends or (self._steps[0].edges[0], self._steps[-1].edges[1])
 
     def _prepare(self) -> _Plan:
         """Bind the steps: whether all take the input alone, and what to call."""
@@ -394,7 +400,5 @@ def chain(
     check_fit(left, right)
     made: SequentialPrimitive[Any, Any] = _new(SequentialPrimitive)
     made._link = (left, right)
-    first = left._ends if isinstance(left, SequentialPrimitive) else None  # pyright: ignore[reportUnknownMemberType]
-    last = right._ends if isinstance(right, SequentialPrimitive) else None  # pyright: ignore[reportUnknownMemberType]
-    made._ends = (first[0] if first else left, last[1] if last else right)
+    made._ends = (left.edges[0], right.edges[1])
     return made

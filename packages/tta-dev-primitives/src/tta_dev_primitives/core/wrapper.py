@@ -75,16 +75,15 @@ def whole_step(candidate: object, *, role: str) -> WorkflowPrimitive[Any, Any]:
             there is nothing that could be repeated, timed or kept.
     """
     primitive = as_primitive(candidate, role=role)
-    if isinstance(primitive, FunctionPrimitive):
-        function: Any = primitive.function
-        while hasattr(function, "func"):  # functools.partial
-            function = function.func
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            message = (
-                f"{role}: {primitive.name!r} is a generator function, and calling it runs nothing "
-                f"yet; give a function that returns its whole result"
-            )
-            raise CompositionError(message)
+    function: Any = getattr(primitive, "function", None)
+    while hasattr(function, "func"):  # functools.partial
+        function = function.func
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        message = (
+            f"{role}: {primitive.name!r} is a generator function, and calling it runs nothing "
+            f"yet; give a function that returns its whole result"
+        )
+        raise CompositionError(message)
     return primitive
 
 

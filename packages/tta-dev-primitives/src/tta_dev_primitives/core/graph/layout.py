@@ -44,17 +44,19 @@ class Block:
     __slots__ = ("axis", "blocks", "form", "head", "height", "node", "tail", "width", "x", "y")
 
     def __init__(self, node: Description, form: Form) -> None:
-        self.node = node
+        self.node: Description = node
         self.form: Form = form
         self.blocks: list[Block] = []
-        self.width = self.height = 0.0
-        self.axis = 0.0
+        self.width: float = 0.0
+        self.height: float = 0.0
+        self.axis: float = 0.0
         """Where it is entered and left, from its own left edge."""
-        self.head = 0.0
+        self.head: float = 0.0
         """Height of what stands above the lanes: the diamond or the bar."""
-        self.tail = 0.0
+        self.tail: float = 0.0
         """Height of what stands below the lanes."""
-        self.x = self.y = 0.0
+        self.x: float = 0.0
+        self.y: float = 0.0
 
 
 def lay_out(described: Description) -> Block:
