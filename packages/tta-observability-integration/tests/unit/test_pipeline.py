@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.context import get_value
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from tta_observability_integration import names
+from tta_observability_integration.pipeline import SpanPipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Recording(SpanExporter):
+    """Keeps the names of spans; told to, it refuses, raises or hangs."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.refuse = False
+        self.error: Exception | None = None
+        self.hang = False
+        self.exporting = threading.Event()
+        self.released = threading.Event()
+        self.shut = 0
+        self.suppressed: object = None
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.exporting.set()
+        if self.hang:
+            self.released.wait()
+        if self.error is not None:
+            raise self.error
+        if self.refuse:
+            return SpanExportResult.FAILURE
+        self.seen += [span.name for span in spans]
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        self.shut += 1
+        self.released.set()
+
+
+def make(ended: Any) -> ReadableSpan:
+    """Make a span of whatever was offered; refuse what is marked."""
+    if ended == "poison":
+        raise ValueError("poison")
+    return ReadableSpan(name=str(ended))
+
+
+def pipeline(exporter: SpanExporter, **options: Any) -> SpanPipeline:
+    """Return a pipeline that takes anything."""
+    return SpanPipeline(make, lambda: exporter, **options)
+
+
+def offer(to: SpanPipeline, *items: object) -> None:
+    """Offer what is no record."""
+    for item in items:
+        to.offer(item)  # pyright: ignore[reportArgumentType]
+
+
+def test_everything_offered_is_delivered_in_order() -> None:
+    """Closing waits for what is on its way."""
+    exporter = Recording()
+    spans = pipeline(exporter)
+    offer(spans, *range(10_000))
+
+    assert spans.close(5)
+
+    assert exporter.seen == [str(n) for n in range(10_000)]
+    assert spans.exported == 10_000
+    assert not any(spans.dropped.values())
+    assert exporter.shut == 1
+
+
+def test_what_does_not_fit_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """Delivered and dropped add up to what was offered, and one line is logged."""
+    exporter = Recording()
+    exporter.hang = True
+    spans = pipeline(exporter, max_queue=100, batch=10)
+    offer(spans, *range(100))
+    assert exporter.exporting.wait(5)
+
+    offer(spans, *range(500))
+    exporter.hang = False
+    exporter.released.set()
+    assert spans.close(5)
+
+    assert spans.dropped[names.DROPPED_QUEUE_FULL] > 0
+    assert len(exporter.seen) + spans.dropped[names.DROPPED_QUEUE_FULL] == 600
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+@pytest.mark.parametrize("how", ["refuses", "raises"])
+def test_what_the_exporter_does_not_take_is_counted(
+    how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line is logged however often it fails."""
+    exporter = Recording()
+    exporter.refuse = True
+    exporter.error = OSError("no route") if how == "raises" else None
+    spans = pipeline(exporter, batch=10)
+    offer(spans, *range(100))
+
+    assert not spans.close(5)
+
+    assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 100
+    assert len(caplog.records) == 1
+
+
+def test_one_odd_record_does_not_cost_its_batch() -> None:
+    """It is counted alone."""
+    exporter = Recording()
+    spans = pipeline(exporter)
+    offer(spans, "a", "poison", "b")
+
+    assert not spans.close(5)
+
+    assert exporter.seen == ["a", "b"]
+    assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 1
+
+
+def test_an_exporter_that_hangs_delays_closing_by_the_time_limit_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What it did not take is counted, and its shutdown is called, which may end the export."""
+    exporter = Recording()
+    exporter.hang = True
+    spans = pipeline(exporter, batch=10)
+    offer(spans, *range(100))
+
+    assert not spans.close(0.05)
+
+    assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 100
+    assert exporter.released.wait(5)
+    assert len(caplog.records) == 1
+
+
+def test_closing_waits_longer_than_the_limit_while_spans_are_delivered() -> None:
+    """The limit is for standing still."""
+
+    class Slow(Recording):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            threading.Event().wait(0.03)
+            return super().export(spans)
+
+    exporter = Slow()
+    spans = pipeline(exporter, batch=1)
+    offer(spans, *range(8))
+
+    assert spans.close(0.1)
+    assert len(exporter.seen) == 8
+
+
+def test_what_comes_after_the_end_is_counted() -> None:
+    """A run may end after observability was switched off."""
+    spans = pipeline(Recording())
+    assert spans.close(5)
+
+    offer(spans, "late")
+
+    assert spans.dropped[names.DROPPED_ALREADY_SHUTDOWN] == 1
+
+
+def test_a_full_batch_is_exported_before_its_time() -> None:
+    """A burst does not wait for the interval."""
+    exporter = Recording()
+    spans = pipeline(exporter, batch=10, interval=3600)
+    offer(spans, *range(50))
+
+    assert exporter.exporting.wait(5)
+    assert spans.close(5)
+
+
+def test_our_own_requests_are_not_traced() -> None:
+    """An instrumented HTTP client would otherwise make spans of sending spans, forever."""
+    from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY  # pyright: ignore[reportPrivateUsage] - what others look at
+
+    class Looking(Recording):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            self.suppressed = get_value(_SUPPRESS_INSTRUMENTATION_KEY)
+            return super().export(spans)
+
+    exporter = Looking()
+    spans = pipeline(exporter)
+    offer(spans, "a")
+    assert spans.close(5)
+
+    assert exporter.suppressed is True
+    assert get_value(_SUPPRESS_INSTRUMENTATION_KEY) is None
+
+
+def test_an_exporter_that_cannot_be_shut_down_does_no_harm() -> None:
+    """Closing is no place to raise."""
+
+    class Broken(Recording):
+        def shutdown(self) -> None:
+            raise RuntimeError("no")
+
+    spans = pipeline(Broken())
+    offer(spans, "a")
+
+    assert spans.close(5)
