@@ -1,0 +1,69 @@
+"""Helpers for testing workflows: mocks, virtual time, leaked tasks, conformance.
+
+Nothing of it is loaded before it is used. The pytest plugin beside it brings the same as fixtures.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tta_dev_primitives.testing.case import WorkflowTestCase as WorkflowTestCase
+    from tta_dev_primitives.testing.conformance import ObserverConformance as ObserverConformance
+    from tta_dev_primitives.testing.leaks import LeakedTaskError as LeakedTaskError
+    from tta_dev_primitives.testing.leaks import no_leaked_tasks as no_leaked_tasks
+    from tta_dev_primitives.testing.mocks import Mock as Mock
+    from tta_dev_primitives.testing.mocks import MockCall as MockCall
+    from tta_dev_primitives.testing.mocks import MockPrimitive as MockPrimitive
+    from tta_dev_primitives.testing.observing import preserved_observers as preserved_observers
+    from tta_dev_primitives.testing.virtual_time import DeadlockError as DeadlockError
+    from tta_dev_primitives.testing.virtual_time import RealTimeLimitError as RealTimeLimitError
+    from tta_dev_primitives.testing.virtual_time import VirtualTimeLoop as VirtualTimeLoop
+    from tta_dev_primitives.testing.virtual_time import run_virtual as run_virtual
+
+__all__ = (
+    "DeadlockError",
+    "LeakedTaskError",
+    "Mock",
+    "MockCall",
+    "MockPrimitive",
+    "ObserverConformance",
+    "RealTimeLimitError",
+    "VirtualTimeLoop",
+    "WorkflowTestCase",
+    "no_leaked_tasks",
+    "preserved_observers",
+    "run_virtual",
+)
+
+_HOMES = {
+    "DeadlockError": "virtual_time",
+    "LeakedTaskError": "leaks",
+    "Mock": "mocks",
+    "MockCall": "mocks",
+    "MockPrimitive": "mocks",
+    "ObserverConformance": "conformance",
+    "RealTimeLimitError": "virtual_time",
+    "VirtualTimeLoop": "virtual_time",
+    "WorkflowTestCase": "case",
+    "no_leaked_tasks": "leaks",
+    "preserved_observers": "observing",
+    "run_virtual": "virtual_time",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from importlib import import_module  # noqa: PLC0415 - on first use
+
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
