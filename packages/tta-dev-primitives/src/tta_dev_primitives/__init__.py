@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tta_dev_primitives.core import engine as _engine
-
 if TYPE_CHECKING:
     from tta_dev_primitives.core.assign import Assign as Assign
     from tta_dev_primitives.core.assign import AssignPrimitive as AssignPrimitive
@@ -124,10 +122,11 @@ def __dir__() -> list[str]:
     return sorted({*__all__, "__version__"})
 
 
-def _install_default_observers() -> None:
+def install_default_observers() -> None:
+    """Install the default recorder and log observer; the engine calls this before the first run.
+
+    `TTA_OBSERVABILITY=off` in the environment keeps both out.
+    """
     from tta_dev_primitives.observability.metrics import install
 
     install()
-
-
-_engine.on_first_run(_install_default_observers)

@@ -201,7 +201,7 @@ def _examples() -> list[TTAError]:
     return made
 
 
-@pytest.mark.parametrize("error", _examples(), ids=lambda error: type(error).__name__ + str(id(error)))
+@pytest.mark.parametrize("error", _examples(), ids=[f"{n}-{type(e).__name__}" for n, e in enumerate(_examples())])
 def test_every_error_is_a_tta_error_and_can_be_pickled(error: TTAError) -> None:
     """With its attributes."""
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes

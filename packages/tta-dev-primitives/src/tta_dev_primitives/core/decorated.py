@@ -93,7 +93,7 @@ class DecoratedFunction(Generic[P, R]):
         CompositionError: `function` is a generator, or a `classmethod` object.
 
     Example:
-        >>> from tta_dev_primitives import trace_operation
+        >>> from tta_dev_primitives.observability import trace_operation
         >>> @trace_operation(span_name="measure")
         ... async def length(text: str) -> int:
         ...     return len(text)

@@ -21,6 +21,7 @@ import itertools
 import os
 import random
 from contextvars import ContextVar
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from tta_dev_primitives.core import clock
@@ -54,7 +55,6 @@ __all__ = (
     "listening",
     "observe",
     "observers",
-    "on_first_run",
     "pin",
     "remove_observer",
     "silence",
@@ -460,7 +460,14 @@ _PENDING = Listening()
 listening: Listening | None = _PENDING
 """Who listens; None when nobody does. Read once by each composite run."""
 
-_install_defaults: Callable[[], None] | None = None
+
+
+def _ask_package() -> None:
+    """Let the package install its default observers, which stand in layers above this one."""
+    import_module("tta_dev_primitives").install_default_observers()
+
+
+_install_defaults: Callable[[], None] | None = _ask_package
 _added: tuple[Observer, ...] = ()
 _recorder: Recorder | None = None
 _log: Observer | None = None
@@ -476,12 +483,6 @@ def want_frames(wanted: bool) -> None:  # noqa: FBT001 - one switch
     state_for_run(listening or _PENDING)
     _ambient = max(0, _ambient + (1 if wanted else -1))
     _refresh()
-
-
-def on_first_run(install: Callable[[], None]) -> None:
-    """Name what installs the default observers; called when a workflow first runs."""
-    global _install_defaults  # noqa: PLW0603 - set once, by the package's __init__
-    _install_defaults = install
 
 
 def state_for_run(state: Listening) -> Listening | None:
@@ -509,7 +510,8 @@ def install_defaults(
         log: Told of each call of a run that began while `log_enabled()` was true.
         log_enabled: Says whether log lines are wanted; asked once per outermost run.
     """
-    global _recorder, _log, _log_enabled  # noqa: PLW0603 - process-wide by design
+    global _install_defaults, _recorder, _log, _log_enabled  # noqa: PLW0603 - process-wide
+    _install_defaults = None  # decided here, so the first run does not decide again
     _recorder, _log, _log_enabled = recorder, log, log_enabled
     _refresh()
 

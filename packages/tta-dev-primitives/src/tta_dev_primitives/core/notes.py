@@ -75,7 +75,9 @@ def locate(
             attempt = attempt or old.attempt
     path = "/".join((owner.name, *below))
     started = context.started
-    elapsed = "" if started is None else f", after {clock.now() - started:.6f} s"
+    # Less than nothing: the call was made by the real clock and awaited by a virtual one.
+    seconds = -1.0 if started is None else clock.now() - started
+    elapsed = "" if seconds < 0 else f", after {seconds:.6f} s"
     attempts = f", attempt {attempt}" if attempt else ""
     note = _Note(f"in workflow step {path}{attempts}{elapsed}, correlation id {run}")
     note.top = owner

@@ -35,7 +35,8 @@ class Description:
     type: str
     """Its class in snake case without `Primitive`."""
     kind: str
-    """What a picture shows it as: leaf, sequence, parallel, choice, loop, batch, wrapper, stream."""
+    """What a picture shows it as: `leaf`, `sequence`, `parallel`, `choice`, `loop`, `batch`,
+    `wrapper` or `stream`."""
     label: str | None = None
     """What its parent says about it: a key, a route, `true`; None where there is nothing to say."""
     input: str = "Any"

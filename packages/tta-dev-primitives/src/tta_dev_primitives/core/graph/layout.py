@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from tta_dev_primitives.core.graph.description import Description
 
-__all__ = ("Block", "LABEL", "NAME", "clipped", "lay_out", "width_of")
+__all__ = ("LABEL", "NAME", "Block", "clipped", "lay_out", "width_of")
 
 Form: TypeAlias = Literal["step", "stack", "lanes", "box", "pass"]
 """How a block is made up. `pass`: only a line, beside the steps of a choice."""
@@ -162,7 +162,7 @@ def _measure_rail(block: Block) -> None:
     """Give lanes beside each other their width, with the axis in the middle of theirs."""
     lanes = block.blocks
     for lane in lanes:
-        label = label_of(block, lane)
+        label = label_of(lane)
         lane_width = width_of(label, LABEL) + 16 if label else 0.0
         _widen(lane, lane_width / 2)
     block.width = sum(lane.width for lane in lanes) + LANE * (len(lanes) - 1)
@@ -216,7 +216,7 @@ def _place(block: Block) -> None:
 # --- texts --------------------------------------------------------------------------------------
 
 
-def label_of(block: Block, lane: Block) -> str:
+def label_of(lane: Block) -> str:
     """Return what is written on the way into a lane."""
     if lane.form == "pass":
         return "false"

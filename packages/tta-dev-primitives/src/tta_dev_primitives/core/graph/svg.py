@@ -12,7 +12,6 @@ from tta_dev_primitives.core.graph.layout import (
     BAR,
     LABEL,
     NAME,
-    Block,
     clipped,
     label_of,
     lay_out,
@@ -23,6 +22,7 @@ from tta_dev_primitives.core.graph.layout import (
 
 if TYPE_CHECKING:
     from tta_dev_primitives.core.graph.description import Description
+    from tta_dev_primitives.core.graph.layout import Block
 
 __all__ = ("svg",)
 
@@ -86,14 +86,20 @@ class _Picture:
         height = root.height + 2 * (28 + _PORT) + 2 * _MARGIN
         name = _escaped(clipped(self.described.name, 200))
         count = sum(1 for node in self.described.walk() if not node.children)
+        box = f"{_n(left - _MARGIN)} {_n(top - _MARGIN)} {_n(width)} {_n(height)}"
+        start = (
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title desc" '
+            f'width="{_n(width)}" height="{_n(height)}" viewBox="{box}">'
+        )
+        about = (
+            f"Takes {_escaped(self.described.input)}, gives {_escaped(self.described.output)}; "
+            f"{count} step{'' if count == 1 else 's'}, read from top to bottom."
+        )
         return "\n".join(
             (
-                f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title desc" '
-                f'width="{_n(width)}" height="{_n(height)}" '
-                f'viewBox="{_n(left - _MARGIN)} {_n(top - _MARGIN)} {_n(width)} {_n(height)}">',
+                start,
                 f'<title id="title">Workflow {name}</title>',
-                f'<desc id="desc">Takes {_escaped(self.described.input)}, gives '
-                f"{_escaped(self.described.output)}; {count} steps, read from top to bottom.</desc>",
+                f'<desc id="desc">{about}</desc>',
                 f"<style>{_STYLE}</style>",
                 *self.boxes,
                 *self.edges,
@@ -182,7 +188,7 @@ class _Picture:
             self.edge(f"M{_n(axis)} {_n(rail)}H{_n(x)}V{_n(lane.y - 7)}", dashed=dashed)
             self.head(x, lane.y)
             self.edge(f"M{_n(x)} {_n(lane.y + lane.height)}V{_n(meet)}H{_n(axis)}", dashed=dashed)
-        label = label_of(block, lane)
+        label = label_of(lane)
         if label:
             self.pill(x, rail + 13, label)
 
@@ -197,7 +203,7 @@ class _Picture:
         inside, foot = block.blocks, block.y + block.height
         title = title_of(node)
         width = width_of(title, LABEL) + 16
-        self.pill(block.x + 10 + width / 2, block.y + 15, title, fill=style)
+        self.pill(block.x + 10 + width / 2, block.y + 15, title)
         if len(inside) > 1 and node.kind != "sequence":
             rail, meet = block.y + block.head - 34, foot - 22
             self.edge(f"M{_n(axis)} {_n(block.y)}V{_n(rail)}")
@@ -248,7 +254,7 @@ class _Picture:
     def head(self, x: float, y: float) -> None:
         self.edges.append(f'<path class="head" d="M{_n(x)} {_n(y - 1)}l-4.5 -8h9z"/>')
 
-    def pill(self, x: float, y: float, text: str, fill: str = "") -> None:
+    def pill(self, x: float, y: float, text: str) -> None:
         half = width_of(text, LABEL) / 2 + 7
         rect = f'<rect class="pill" {_frame(x - half, y - 9, 2 * half, 18, 9)}/>'
         self.labels.append(f"<g>{rect}{_text(x, y, text, 'label on', LABEL)}</g>")
