@@ -18,7 +18,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tta_dev_primitives._exports import lazy_exports
+
 if TYPE_CHECKING:
+    from tta_dev_primitives.apm.instrumented import InstrumentedPrimitive as InstrumentedPrimitive
     from tta_dev_primitives.core.assign import Assign as Assign
     from tta_dev_primitives.core.assign import AssignPrimitive as AssignPrimitive
     from tta_dev_primitives.core.base import WorkflowPrimitive as WorkflowPrimitive
@@ -55,71 +58,146 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.validate import Validate as Validate
     from tta_dev_primitives.errors import Filtered as Filtered
     from tta_dev_primitives.errors import TTAError as TTAError
+    from tta_dev_primitives.observability.logging import configure_logging as configure_logging
+    from tta_dev_primitives.observability.logging import get_logger as get_logger
+    from tta_dev_primitives.observability.metrics import PrimitiveMetrics as PrimitiveMetrics
+    from tta_dev_primitives.observability.metrics import track_metrics as track_metrics
+    from tta_dev_primitives.observability.tracing import trace_operation as trace_operation
+    from tta_dev_primitives.performance.cache import Cache as Cache
+    from tta_dev_primitives.performance.cache import CachePrimitive as CachePrimitive
+    from tta_dev_primitives.performance.cache import cached as cached
+    from tta_dev_primitives.recovery.fallback import Fallback as Fallback
+    from tta_dev_primitives.recovery.fallback import FallbackPrimitive as FallbackPrimitive
+    from tta_dev_primitives.recovery.retry import Retry as Retry
+    from tta_dev_primitives.recovery.retry import RetryPrimitive as RetryPrimitive
+    from tta_dev_primitives.recovery.timeout import Timeout as Timeout
+    from tta_dev_primitives.recovery.timeout import TimeoutPrimitive as TimeoutPrimitive
+    from tta_dev_primitives.testing.mocks import Mock as Mock
+    from tta_dev_primitives.testing.mocks import MockPrimitive as MockPrimitive
 
     __version__: str
 
+__all__ = (
+    "Aggregate",
+    "Assign",
+    "AssignPrimitive",
+    "Batch",
+    "BatchPrimitive",
+    "Buffer",
+    "Cache",
+    "CachePrimitive",
+    "Conditional",
+    "ConditionalPrimitive",
+    "Fallback",
+    "FallbackPrimitive",
+    "Filter",
+    "FilterPrimitive",
+    "Filtered",
+    "InstrumentedPrimitive",
+    "Loop",
+    "LoopPrimitive",
+    "Map",
+    "Mock",
+    "MockPrimitive",
+    "Observer",
+    "Outcome",
+    "Parallel",
+    "ParallelPrimitive",
+    "PrimitiveMetrics",
+    "Record",
+    "Retry",
+    "RetryPrimitive",
+    "Router",
+    "RouterPrimitive",
+    "Sequential",
+    "SequentialPrimitive",
+    "Stream",
+    "StreamPrimitive",
+    "Switch",
+    "SwitchPrimitive",
+    "TTAError",
+    "Timeout",
+    "TimeoutPrimitive",
+    "Validate",
+    "WorkflowContext",
+    "WorkflowPrimitive",
+    "add_observer",
+    "annotate",
+    "cached",
+    "configure_logging",
+    "get_logger",
+    "in_thread",
+    "remove_observer",
+    "step",
+    "trace_operation",
+    "track_metrics",
+)
+
 _PLACES = {
     "Aggregate": "core.stream",
-    "Buffer": "core.stream",
-    "Map": "core.stream",
-    "Stream": "core.stream",
-    "StreamPrimitive": "core.stream",
     "Assign": "core.assign",
     "AssignPrimitive": "core.assign",
     "Batch": "core.batch",
     "BatchPrimitive": "core.batch",
+    "Buffer": "core.stream",
+    "Cache": "performance.cache",
+    "CachePrimitive": "performance.cache",
     "Conditional": "core.conditional",
     "ConditionalPrimitive": "core.conditional",
+    "Fallback": "recovery.fallback",
+    "FallbackPrimitive": "recovery.fallback",
     "Filter": "core.filter",
     "FilterPrimitive": "core.filter",
     "Filtered": "errors",
+    "InstrumentedPrimitive": "apm.instrumented",
     "Loop": "core.loop",
     "LoopPrimitive": "core.loop",
+    "Map": "core.stream",
+    "Mock": "testing.mocks",
+    "MockPrimitive": "testing.mocks",
     "Observer": "core.protocols",
     "Outcome": "core.outcome",
     "Parallel": "core.parallel",
     "ParallelPrimitive": "core.parallel",
+    "PrimitiveMetrics": "observability.metrics",
     "Record": "core.record",
+    "Retry": "recovery.retry",
+    "RetryPrimitive": "recovery.retry",
     "Router": "core.routing",
     "RouterPrimitive": "core.routing",
     "Sequential": "core.sequential",
     "SequentialPrimitive": "core.sequential",
+    "Stream": "core.stream",
+    "StreamPrimitive": "core.stream",
     "Switch": "core.conditional",
     "SwitchPrimitive": "core.conditional",
     "TTAError": "errors",
+    "Timeout": "recovery.timeout",
+    "TimeoutPrimitive": "recovery.timeout",
     "Validate": "core.validate",
     "WorkflowContext": "core.context",
     "WorkflowPrimitive": "core.base",
     "add_observer": "core.engine",
     "annotate": "core.engine",
+    "cached": "performance.cache",
+    "configure_logging": "observability.logging",
+    "get_logger": "observability.logging",
     "in_thread": "core.base",
     "remove_observer": "core.engine",
     "step": "core.base",
+    "trace_operation": "observability.tracing",
+    "track_metrics": "observability.metrics",
 }
 
-__all__ = tuple(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll] - checkers see the imports above
-
-if not TYPE_CHECKING:
+if not TYPE_CHECKING:  # a checker must still flag names that do not exist
+    _load, __dir__ = lazy_exports(__name__, _PLACES)
 
     def __getattr__(name: str) -> object:
-        """Load a public name when it is first used (PEP 562)."""
-        if name == "__version__":
-            from importlib.metadata import version
+        if name == "__version__":  # reading the metadata costs more than all the rest
+            from importlib.metadata import version  # noqa: PLC0415 - on demand
 
             return version("tta-dev-primitives")
-        place = _PLACES.get(name)
-        if place is None:
-            message = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(message)
-        from importlib import import_module
-
-        value = getattr(import_module(f"{__name__}.{place}"), name)
-        globals()[name] = value
-        return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*__all__, "__version__"})
+        return _load(name)
 
 
 def install_default_observers() -> None:
@@ -127,6 +205,6 @@ def install_default_observers() -> None:
 
     `TTA_OBSERVABILITY=off` in the environment keeps both out.
     """
-    from tta_dev_primitives.observability.metrics import install
+    from tta_dev_primitives.observability.metrics import install  # noqa: PLC0415 - first run
 
     install()

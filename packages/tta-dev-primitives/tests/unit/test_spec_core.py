@@ -25,7 +25,20 @@ from tta_dev_primitives import (
     step,
 )
 from tta_dev_primitives.errors import CompositionError
-from tta_dev_primitives.observability import collect_records, configure_logging, get_metrics
+from tta_dev_primitives.observability import (
+    collect_records,
+    configure_logging,
+    enable_observability,
+    get_metrics,
+    reset_metrics,
+)
+
+
+@pytest.fixture(autouse=True)
+def default_observers() -> None:
+    """Start as a program starts: measured, with nothing counted yet."""
+    enable_observability()
+    reset_metrics()
 
 
 async def run_block(block: str, **names: Any) -> dict[str, Any]:

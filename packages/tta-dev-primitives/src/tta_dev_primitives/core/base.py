@@ -16,6 +16,7 @@ import atexit
 import sys
 import threading
 from abc import ABC
+from contextlib import suppress
 from inspect import isasyncgenfunction
 from types import CoroutineType
 from typing import (
@@ -82,7 +83,7 @@ AnyStep: TypeAlias = "WorkflowPrimitive[Any, Any] | Callable[..., Any]"
 """Whatever is accepted as a step where its types are not followed."""
 AsyncStep: TypeAlias = "WorkflowPrimitive[In, Out] | Callable[[In], Awaitable[Out]] | Callable[[WorkflowContext, In], Awaitable[Out]] | Callable[[], Awaitable[Out]]"  # noqa: E501 - checkers want one literal
 """A primitive, or an asynchronous function in any form of a step."""
-SyncStep: TypeAlias = "Callable[[In], Out] | Callable[[WorkflowContext, In], Out] | Callable[[], Out]"
+SyncStep: TypeAlias = "Callable[[In], Out] | Callable[[WorkflowContext, In], Out] | Callable[[], Out]"  # noqa: E501 - as above
 """A synchronous function in any form of a step; in overloads it stands after `AsyncStep`."""
 
 class _Missing:
@@ -923,10 +924,10 @@ class FunctionPrimitive(WorkflowPrimitive[TIn, TOut]):
             if form == "context, input":
                 return function
             if form == "input":
-                return lambda context, input_data: function(input_data)
+                return lambda _, input_data: function(input_data)
             if form == "context":
-                return lambda context, input_data: function(context)
-            return lambda context, input_data: function()
+                return lambda context, _: function(context)
+            return lambda _context, _input_data: function()
         return self._execute_impl
 
     @property
@@ -978,7 +979,7 @@ class Chooser:
     def __init__(self, function: object, *, role: str) -> None:
         lifted = as_primitive(function, role=role)
         self.name: str = lifted.name
-        self.primitive: WorkflowPrimitive[Any, Any] = lifted  # for those who look at its annotations
+        self.primitive: WorkflowPrimitive[Any, Any] = lifted  # for its annotations
         self.bound: Bound = lifted.bound
 
     def __call__(self, context: WorkflowContext, input_data: object) -> Awaitable[Any]:
@@ -1285,7 +1286,13 @@ class _LoopOfThread:
         self.runner = asyncio.Runner()
         if threading.current_thread() is threading.main_thread():
             # While the interpreter still works: module teardown would come too late.
-            atexit.register(self.runner.close)
+            atexit.register(self._close_at_exit)
+
+    def _close_at_exit(self) -> None:
+        # From Python 3.12 on, no thread can be started any more, and a loop that has run jobs in
+        # threads wants one to wait for them; they have ended by now, and the loop is closed anyway.
+        with suppress(RuntimeError):
+            self.runner.close()
 
     def __del__(self) -> None:
         if not sys.is_finalizing():

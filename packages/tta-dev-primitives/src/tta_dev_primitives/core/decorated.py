@@ -49,13 +49,13 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 T = TypeVar("T")
 Self_ = TypeVar("Self_")
-R = TypeVar("R", covariant=True)  # noqa: PLC0105 - as in the rest of the package
+R = TypeVar("R", covariant=True)
 In = TypeVar("In")
 Mid = TypeVar("Mid")
 Out = TypeVar("Out")
 A = TypeVar("A")
-TIn = TypeVar("TIn", contravariant=True)  # noqa: PLC0105 - as above
-TOut = TypeVar("TOut", covariant=True)  # noqa: PLC0105 - as above
+TIn = TypeVar("TIn", contravariant=True)
+TOut = TypeVar("TOut", covariant=True)
 
 Around: TypeAlias = "Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]"
 """What a decorator does on a call: gets the function and its arguments, gives the result.

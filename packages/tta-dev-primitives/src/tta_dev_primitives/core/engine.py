@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.record import Call, Status
 
 __all__ = (
+    "SETTLE_EVERY",
     "Frame",
     "Listening",
     "Node",
-    "SETTLE_EVERY",
     "Recorder",
     "Site",
     "SiteStats",
@@ -99,16 +99,24 @@ class Node(Protocol):
     """What the engine needs to know of a primitive."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its own name."""
+        ...
 
     @property
-    def type_name(self) -> str: ...
+    def type_name(self) -> str:
+        """Its class in snake case."""
+        ...
 
     @property
-    def segments(self) -> tuple[str, ...]: ...
+    def segments(self) -> tuple[str, ...]:
+        """The last part of each child's path."""
+        ...
 
     @property
-    def nodes(self) -> tuple[Node, ...]: ...
+    def nodes(self) -> tuple[Node, ...]:
+        """The primitives directly inside it."""
+        ...
 
     def site(self, state: Listening, path: str) -> Site:
         """Return this node's place at `path`, remembered from run to run."""

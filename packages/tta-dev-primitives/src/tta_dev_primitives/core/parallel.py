@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overlo
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import (
     Composite,
-    WorkflowPrimitive,
     as_primitive,
     check_concurrency,
     check_name,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterator
     from contextvars import Context
 
-    from tta_dev_primitives.core.base import AsyncStep, SyncStep
+    from tta_dev_primitives.core.base import AsyncStep, SyncStep, WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.outcome import Outcome
 
@@ -691,9 +690,13 @@ class FanOut(ParallelPrimitive[TIn, list[Each]]):
     @overload
     def __or__(self: FanOut[I, A], other: Callable[[I], B], /) -> FanOut[I, A | B]: ...
     @overload
-    def __or__(self: FanOut[I, A], other: Callable[[WorkflowContext, I], Awaitable[B]], /) -> FanOut[I, A | B]: ...
+    def __or__(
+        self: FanOut[I, A], other: Callable[[WorkflowContext, I], Awaitable[B]], /
+    ) -> FanOut[I, A | B]: ...
     @overload
-    def __or__(self: FanOut[I, A], other: Callable[[WorkflowContext, I], B], /) -> FanOut[I, A | B]: ...
+    def __or__(
+        self: FanOut[I, A], other: Callable[[WorkflowContext, I], B], /
+    ) -> FanOut[I, A | B]: ...
     @overload
     def __or__(self: FanOut[I, A], other: Callable[[], Awaitable[B]], /) -> FanOut[I, A | B]: ...
     @overload
@@ -709,9 +712,13 @@ class FanOut(ParallelPrimitive[TIn, list[Each]]):
     @overload
     def also(self: FanOut[I, A], other: Callable[[I], B], /) -> FanOut[I, A | B]: ...
     @overload
-    def also(self: FanOut[I, A], other: Callable[[WorkflowContext, I], Awaitable[B]], /) -> FanOut[I, A | B]: ...
+    def also(
+        self: FanOut[I, A], other: Callable[[WorkflowContext, I], Awaitable[B]], /
+    ) -> FanOut[I, A | B]: ...
     @overload
-    def also(self: FanOut[I, A], other: Callable[[WorkflowContext, I], B], /) -> FanOut[I, A | B]: ...
+    def also(
+        self: FanOut[I, A], other: Callable[[WorkflowContext, I], B], /
+    ) -> FanOut[I, A | B]: ...
     @overload
     def also(self: FanOut[I, A], other: Callable[[], Awaitable[B]], /) -> FanOut[I, A | B]: ...
     @overload

@@ -21,7 +21,6 @@ from tta_dev_primitives.core.base import (
     MISSING,
     Composite,
     FunctionPrimitive,
-    WorkflowPrimitive,
     as_primitive,
     bind_at,
     check_name,
@@ -36,7 +35,7 @@ from tta_dev_primitives.errors import CompositionError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from tta_dev_primitives.core.base import AnyStep, AsyncStep, SyncStep
+    from tta_dev_primitives.core.base import AnyStep, AsyncStep, SyncStep, WorkflowPrimitive
 
 __all__ = ("Sequential", "SequentialPrimitive", "chain")
 

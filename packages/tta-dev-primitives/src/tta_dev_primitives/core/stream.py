@@ -9,6 +9,7 @@ down to the source, at once.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
@@ -72,7 +73,7 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         [0, 1, 2]
     """
 
-    __slots__ = ("_before", "_context", "_ended", "_first", "_frame", "_on_end", "_primed",
+    __slots__ = ("_before", "_context", "_ended", "_limit", "_first", "_frame", "_on_end", "_primed",
                  "_source", "_stage")
 
     def __init__(
@@ -92,6 +93,7 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         self._ended = False
         self._primed = False
         self._first: Any = None
+        self._limit: tuple[float, Callable[[float], Exception]] | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -109,6 +111,8 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         # across a yield would leak into the consumer.
         token = None if frame is None else engine.current.set(frame)
         try:
+            if self._limit is not None:
+                return await self._next_within(*self._limit)
             return await self._source.__anext__()
         except StopAsyncIteration:
             self._end(None)
@@ -119,6 +123,29 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         finally:
             if token is not None:
                 engine.current.reset(token)
+
+    async def _next_within(
+        self, seconds: float, expired: Callable[[float], Exception]
+    ) -> T_co:
+        """Read the next item, or close the source when it does not come in time."""
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await self._source.__anext__()
+        except TimeoutError:
+            if not limit.expired():  # the source's own
+                raise
+        raise expired(seconds)
+
+    def limit(self, seconds: float, expired: Callable[[float], Exception]) -> None:
+        """Let no item take longer (for a Timeout).
+
+        Args:
+            seconds: From one item asked for to its coming.
+            expired: Makes the error for an item that did not come, from the limit.
+        """
+        if self._limit is None or seconds < self._limit[0]:
+            self._limit = (seconds, expired)
 
     async def prime(self) -> Self:
         """Wait for the first item and keep it for the next read; an empty stream just ends.

@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tta_dev_primitives.core.annotations import shown
 from tta_dev_primitives.core.base import WorkflowPrimitive, check_name
-from tta_dev_primitives.errors import (
-    ConfigurationError,
-    DataValidationError,
-    MissingExtraError,
-)
+from tta_dev_primitives.errors import ConfigurationError, DataValidationError, MissingExtraError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError

@@ -58,17 +58,20 @@ class Wrapper(Composite[TIn, TOut]):
 
     def _copy(self) -> Any:
         copy = super()._copy()
-        copy._direct = None  # noqa: SLF001 - a copy of this very class
-        copy._bound = None  # noqa: SLF001
+        copy._direct = None
+        copy._bound = None
         return copy
 
 
-def whole_step(candidate: object, *, role: str) -> WorkflowPrimitive[Any, Any]:
+def whole_step(
+    candidate: object, *, role: str, streams: bool = False
+) -> WorkflowPrimitive[Any, Any]:
     """Return `candidate` as a primitive whose result is there when its call ends.
 
     Args:
         candidate: A primitive or a callable.
         role: What it is, for the error's text.
+        streams: Whether an async generator function will do: the wrapper acts on its stream.
 
     Raises:
         CompositionError: It is neither, or a generator function: calling one does nothing yet, so
@@ -78,7 +81,9 @@ def whole_step(candidate: object, *, role: str) -> WorkflowPrimitive[Any, Any]:
     function: Any = getattr(primitive, "function", None)
     while hasattr(function, "func"):  # functools.partial
         function = function.func
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if inspect.isgeneratorfunction(function) or (
+        inspect.isasyncgenfunction(function) and not streams
+    ):
         message = (
             f"{role}: {primitive.name!r} is a generator function, and calling it runs nothing "
             f"yet; give a function that returns its whole result"

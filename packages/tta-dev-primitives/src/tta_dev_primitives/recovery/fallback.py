@@ -145,9 +145,9 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
             message = "fallbacks of Fallback is empty; give at least one step"
             raise ConfigurationError(message)
         self._steps = (
-            whole_step(primary, role="primary of Fallback"),
+            whole_step(primary, role="primary of Fallback", streams=True),
             *(
-                whole_step(candidate, role=f"fallback {number} of Fallback")
+                whole_step(candidate, role=f"fallback {number} of Fallback", streams=True)
                 for number, candidate in enumerate(fallbacks, 1)
             ),
         )
@@ -175,6 +175,8 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
             result = await self.start(context, input_data)
             if result.__class__ is CoroutineType:
                 raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
+            if result.__class__ is engine.stream_type:
+                await result.prime()
         except Exception as error:
             notes.locate(error, self, 0, context)
             if not _replaceable(error):
@@ -188,6 +190,8 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
                     result = await call(context, input_data)
                     if result.__class__ is CoroutineType:
                         raise nested_awaitable(self._steps[index].name, result)  # noqa: TRY301
+                    if result.__class__ is engine.stream_type:
+                        await result.prime()
                 except Exception as error:
                     notes.locate(error, self, index, context)
                     if not _replaceable(error):
@@ -210,6 +214,8 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
                 for index in range(len(self._steps)):
                     try:
                         result = run.checked(await run.call(index, input_data))
+                        if result.__class__ is engine.stream_type:
+                            await result.prime()
                     except Exception as error:
                         if not _replaceable(error):
                             raise

@@ -214,6 +214,9 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
     not multiply calls; `independent=True` takes one out of this. (A Retry that stands inside the
     body of a function, where a workflow cannot see it, shares from the second attempt on.)
 
+    A step that streams is retried until its first item is there; after that, the consumer has seen
+    part of the result.
+
     Args:
         primitive: The step: a primitive or a callable.
         max_attempts: The most calls, the first one included. Default: 3.
@@ -307,7 +310,7 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
         rng: random.Random | None = None,
         name: str | None = None,
     ) -> None:
-        self._steps = (whole_step(primitive, role="step of Retry"),)
+        self._steps = (whole_step(primitive, role="step of Retry", streams=True),)
         self._limit = check_count("max_attempts", max_attempts)
         self._backoff = Backoff(
             factor=backoff_factor, initial=initial_delay, maximum=max_delay, jitter=jitter
@@ -346,6 +349,8 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
                     )
                     if result.__class__ is CoroutineType:
                         raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
+                    if result.__class__ is engine.stream_type:
+                        await result.prime()
                 except Exception as error:
                     if attempts is None:
                         pool = pool or self._open_pool()
@@ -377,6 +382,8 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
                 number = attempts.number
                 try:
                     result = run.checked(await run.call(0, input_data, attempt=number))
+                    if result.__class__ is engine.stream_type:
+                        await result.prime()
                 except Exception as error:
                     delay = _decide(attempts, error)
                     if delay is None:

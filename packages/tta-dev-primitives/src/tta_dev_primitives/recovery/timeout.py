@@ -121,7 +121,7 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
         timeout_seconds: float | None = None,
         name: str | None = None,
     ) -> None:
-        self._steps = (whole_step(primitive, role="step of Timeout"),)
+        self._steps = (whole_step(primitive, role="step of Timeout", streams=True),)
         if seconds is not None and timeout_seconds is not None:
             message = "seconds and timeout_seconds of Timeout are the same limit; give one of them"
             raise ConfigurationError(message)
@@ -153,6 +153,8 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
             async with asyncio.timeout(seconds):
                 try:
                     result = await self.start(context, input_data)
+                    if result.__class__ is engine.stream_type:
+                        await self._limited(result)
                 except TimeoutError:
                     steps_own = True
                     raise
@@ -185,7 +187,10 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
             try:
                 async with asyncio.timeout(seconds):
                     try:
-                        return run.checked(await run.call(0, input_data))
+                        result = run.checked(await run.call(0, input_data))
+                        if result.__class__ is engine.stream_type:
+                            await self._limited(result)
+                        return result
                     except TimeoutError:
                         steps_own = True
                         raise
@@ -199,6 +204,11 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
                 raise self._expired(seconds) from cause
             finally:
                 del cause  # it refers to this frame
+
+    async def _limited(self, stream: Any) -> None:
+        """Wait for a stream's first item, and limit the time to each later one."""
+        await stream.prime()
+        stream.limit(self._seconds, self._expired)
 
     def _expired(self, seconds: float) -> TimeoutExceededError:
         """Return the error for a limit of ours that has passed."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tta_dev_primitives._exports import lazy_exports
+
 if TYPE_CHECKING:
     from tta_dev_primitives.testing.case import WorkflowTestCase as WorkflowTestCase
     from tta_dev_primitives.testing.conformance import ObserverConformance as ObserverConformance
@@ -36,7 +38,7 @@ __all__ = (
     "run_virtual",
 )
 
-_HOMES = {
+_PLACES = {
     "DeadlockError": "virtual_time",
     "LeakedTaskError": "leaks",
     "Mock": "mocks",
@@ -51,19 +53,5 @@ _HOMES = {
     "run_virtual": "virtual_time",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load what is asked for (PEP 562)."""
-    home = _HOMES.get(name)
-    if home is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    from importlib import import_module  # noqa: PLC0415 - on first use
-
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:  # a checker must still flag names that do not exist
+    __getattr__, __dir__ = lazy_exports(__name__, _PLACES)

@@ -34,7 +34,7 @@ def draw(primitive: AnyStep | Description, style: Style = "tree") -> str:
     Example:
         >>> from tta_dev_primitives import step
         >>> print(draw(step(str.strip) >> (step(str.upper) | len)))
-        sequential
+        sequential  Any → list
         ├── strip
         └── parallel  Any → list
             ├── upper
