@@ -247,7 +247,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
                 finally:
                     engine.current.reset(token)
             if result.__class__ is CoroutineType:
-                raise nested_awaitable(self.name, result)
+                raise nested_awaitable(self.name, result)  # noqa: TRY301 - what follows sees to it as to any error
         except BaseException as error:
             if isinstance(error, Exception):
                 notes.locate(error, self, None, context)
@@ -857,6 +857,11 @@ class Run:
             )
         return self.owner.calls[index](self.context, input_data)
 
+    @property
+    def calls(self) -> tuple[Bound, ...]:
+        """The steps, bound for where the composite stands; for those that run side by side."""
+        return self.owner.calls if self.site is None else self.owner.calls_at(self.site)
+
     def checked(self, result: Any) -> Any:
         """Return a step's result, unless the step forgot an `await`."""
         if result.__class__ is CoroutineType:
@@ -884,13 +889,12 @@ class Run:
                 engine.close_with(frame, self.result)
             else:
                 engine.close(frame, error)
-        elif self.outermost and self.site is not None and self.site.stats is not None:
-            stats = self.site.stats
-            if error is None:
-                stats.push(clock.now() - self.started)
-                stats.settle()
-            else:
-                stats.failed(clock.now() - self.started, error)
+        elif self.site is not None:
+            if self.outermost and error is None:
+                self.site.push(clock.now() - self.started)
+            elif self.outermost and error is not None:
+                self.site.failed(clock.now() - self.started, error)
+            self.site.ran()
 
 
 # --- functions as steps -------------------------------------------------------------------------

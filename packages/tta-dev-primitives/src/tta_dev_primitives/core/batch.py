@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import (
     Composite,
+    Run,
     as_primitive,
     check_concurrency,
     check_name,
     nested_awaitable,
 )
 from tta_dev_primitives.core.crew import Crew
+from tta_dev_primitives.core.stream import close_source
 from tta_dev_primitives.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -144,44 +146,14 @@ class BatchPrimitive(Composite[TIn, TOut]):
     async def _execute_impl(
         self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        items = _Items(input_data, self.name)
-        work = _Work(self, context, items)
-        state = engine.listening
-        if state is None or (
-            site is None and (state := engine.state_for_run(state)) is None
-        ):
-            return await work.run(self.calls[0])
-        if site is None and state.framed():
-            return await self._run_framed(work, state)
-        place = site or self.site(state, self.name)
-        work.site = place.open(self)[0]
-        started = clock.now()
-        try:
-            result = await work.run(self.calls_at(place)[0])
-        except BaseException as error:
-            if site is None:
-                place.failed(clock.now() - started, error)
-            raise
-        if site is None:
-            place.push(clock.now() - started)
-        place.ran()
-        return result
-
-    async def _run_framed(self, work: _Work, state: engine.Listening) -> Any:
-        """Run where somebody is told of each call, or wants to know where it stands."""
-        work.frame = frame = engine.enter(self, work.context, state)
-        token = engine.current.set(frame)
-        engine.begin(frame)
-        failure: BaseException | None = None
-        try:
-            return await work.run(self.calls[0])
-        except BaseException as error:
-            failure = error
-            raise
-        finally:
-            engine.current.reset(token)
-            frame.note({"items": work.done})
-            engine.close(frame, failure)
+        work = _Work(self, context, _Items(input_data, self.name))
+        with Run(self, context, site) as run:
+            work.frame = run.frame
+            work.site = None if run.site is None else run.site.open(self)[0]
+            try:
+                return await work.run(run.calls[0])
+            finally:
+                run.note(items=work.done)
 
 
 class _Items:
@@ -207,9 +179,7 @@ class _Items:
 
     async def close(self) -> None:
         """Close the source if it can be closed."""
-        close = getattr(self._source, "aclose", None)
-        if close is not None:
-            await close()
+        await close_source(self._source)
 
 
 async def _in_turns(source: Iterable[Any]) -> AsyncIterator[Any]:
@@ -256,10 +226,8 @@ class _Work:
         finally:
             await self.items.close()
         if self.failure is not None:
-            try:
-                raise self.failure
-            finally:
-                self.failure = None  # the traceback holds this frame: no reference cycle
+            failure, self.failure = self.failure, None  # kept, it would tie a reference cycle
+            raise failure
         if self.owner._ordered:
             self.results.sort(key=_by_index)
         return [result for _, result in self.results]
@@ -293,7 +261,7 @@ class _Work:
             else:
                 result = await call(self.context, item)
             if result.__class__ is CoroutineType:
-                raise nested_awaitable(self.owner.nodes[0].name, result)
+                raise nested_awaitable(self.owner.nodes[0].name, result)  # noqa: TRY301 - what follows sees to it as to any error
         except BaseException as error:
             if site is not None:
                 site.failed(clock.now() - started, error)

@@ -77,7 +77,7 @@ class Crew:
             *(t for t in others if not t.done() or t.cancelled() or t.exception() is not None),
         ]
 
-    async def drain(self) -> None:
+    async def drain(self) -> None:  # noqa: C901 - each way in which tasks end
         """Wait until every task is done, whatever happens meanwhile.
 
         Raises:

@@ -495,7 +495,7 @@ def want_frames(wanted: bool) -> None:  # noqa: FBT001 - one switch
 
 def state_for_run(state: Listening) -> Listening | None:
     """Return who listens to a run that begins; installs the defaults before the first one."""
-    global _install_defaults  # noqa: PLW0603 - cleared once used
+    global _install_defaults
     if state is not _PENDING:
         return state
     install, _install_defaults = _install_defaults, None
@@ -683,7 +683,7 @@ async def count(
     return result
 
 
-async def observe(  # noqa: PLR0913, PLR0917 - the fields of a call, positional for speed
+async def observe(
     frame: Frame,
     index: int,
     call: Callable[[WorkflowContext, Any], Awaitable[T]],
@@ -780,7 +780,7 @@ def _tell_started(
         _tell(observer, observer.started, call)
 
 
-def _tell_ended(  # noqa: PLR0913, PLR0917 - the fields of a record
+def _tell_ended(
     frame: Frame,
     site: Site,
     span_id: int,

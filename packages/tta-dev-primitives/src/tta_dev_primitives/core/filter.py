@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from tta_dev_primitives.core.base import Chooser, WorkflowPrimitive, check_name
-from tta_dev_primitives.core.stream import Stream
+from tta_dev_primitives.core.stream import Stream, close_source
 from tta_dev_primitives.errors import Filtered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
+    from tta_dev_primitives.core.base import AsyncStep, SyncStep
     from tta_dev_primitives.core.context import WorkflowContext
+    from tta_dev_primitives.core.sequential import SequentialPrimitive
 
 __all__ = ("Filter", "FilterPrimitive")
 
 T = TypeVar("T")
+In = TypeVar("In")
 TOut = TypeVar("TOut", covariant=True)
 TIn = TypeVar("TIn", contravariant=True)
 
@@ -26,9 +29,9 @@ _WHOLE = (str, bytes, bytearray, memoryview, Mapping)  # collections that are on
 class FilterPrimitive(WorkflowPrimitive[TIn, TOut]):
     """Drops the items of a collection that do not satisfy a condition.
 
-    Lists, tuples and sets keep their type, a stream stays a stream; other iterables give a list. Any
-    other input, texts and mappings included, is a single value: it passes, or it ends
-    the chain with `Filtered`.
+    Lists, tuples and sets keep their type, a stream stays a stream; other iterables give a list.
+    Any other input, texts and mappings included, is a single value: it passes, or it ends the chain
+    with `Filtered`.
 
     Args:
         condition: `(context, item)` or `(item)`, synchronous or asynchronous.
@@ -46,35 +49,14 @@ class FilterPrimitive(WorkflowPrimitive[TIn, TOut]):
 
     @overload
     def __init__(
-        self: FilterPrimitive[Collection[T], list[T]],
+        self: FilterPrimitive[list[T], list[T]],
         condition: Callable[[WorkflowContext, T], object],
         *,
         name: str | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: FilterPrimitive[Collection[T], list[T]],
-        condition: Callable[[T], object],
-        *,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: FilterPrimitive[AsyncIterable[T], Stream[T]],
-        condition: Callable[[WorkflowContext, T], object] | Callable[[T], object],
-        *,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: FilterPrimitive[T, T],
-        condition: Callable[[WorkflowContext, T], object],
-        *,
-        name: str | None = None,
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: FilterPrimitive[T, T],
+        self: FilterPrimitive[list[T], list[T]],
         condition: Callable[[T], object],
         *,
         name: str | None = None,
@@ -82,6 +64,52 @@ class FilterPrimitive(WorkflowPrimitive[TIn, TOut]):
     def __init__(self, condition: Any, *, name: str | None = None) -> None:
         self._condition = Chooser(condition, role="condition of Filter")
         self._name = check_name(name) if name is not None else None
+
+    # What comes out depends on what stands in front; checkers come here where that is no list.
+
+    @overload  # type: ignore[override]  # the base's forms are among these, joined
+    def __rrshift__(
+        self: FilterPrimitive[list[T], list[T]], other: AsyncStep[In, T], /
+    ) -> SequentialPrimitive[In, T]: ...
+    @overload
+    def __rrshift__(
+        self: FilterPrimitive[list[T], list[T]], other: AsyncStep[In, AsyncIterable[T]], /
+    ) -> SequentialPrimitive[In, Stream[T]]: ...
+    @overload
+    def __rrshift__(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload] - an iterable that stays what it is
+        self: FilterPrimitive[list[T], list[T]], other: AsyncStep[In, tuple[T, ...]], /
+    ) -> SequentialPrimitive[In, tuple[T, ...]]: ...
+    @overload
+    def __rrshift__(  # type: ignore[overload-overlap]  # an iterable that stays what it is
+        self: FilterPrimitive[list[T], list[T]], other: AsyncStep[In, set[T]], /
+    ) -> SequentialPrimitive[In, set[T]]: ...
+    @overload
+    def __rrshift__(
+        self: FilterPrimitive[list[T], list[T]], other: AsyncStep[In, Iterable[T]], /
+    ) -> SequentialPrimitive[In, list[T]]: ...
+    @overload
+    def __rrshift__(
+        self: FilterPrimitive[list[T], list[T]], other: SyncStep[In, T], /
+    ) -> SequentialPrimitive[In, T]: ...
+    @overload
+    def __rrshift__(
+        self: FilterPrimitive[list[T], list[T]], other: SyncStep[In, AsyncIterable[T]], /
+    ) -> SequentialPrimitive[In, Stream[T]]: ...
+    @overload
+    def __rrshift__(  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload] - an iterable that stays what it is
+        self: FilterPrimitive[list[T], list[T]], other: SyncStep[In, tuple[T, ...]], /
+    ) -> SequentialPrimitive[In, tuple[T, ...]]: ...
+    @overload
+    def __rrshift__(  # type: ignore[overload-overlap]  # an iterable that stays what it is
+        self: FilterPrimitive[list[T], list[T]], other: SyncStep[In, set[T]], /
+    ) -> SequentialPrimitive[In, set[T]]: ...
+    @overload
+    def __rrshift__(
+        self: FilterPrimitive[list[T], list[T]], other: SyncStep[In, Iterable[T]], /
+    ) -> SequentialPrimitive[In, list[T]]: ...
+    def __rrshift__(self, other: Any, /) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] - as above
+        """Chain something in front: `source >> Filter(...)`."""
+        return super().__rrshift__(other)
 
     async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
         condition = self._condition
@@ -112,9 +140,7 @@ class FilterPrimitive(WorkflowPrimitive[TIn, TOut]):
                 if await self._condition(context, item):
                     yield item
         finally:
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                await close()
+            await close_source(items)
 
 
 Filter = FilterPrimitive

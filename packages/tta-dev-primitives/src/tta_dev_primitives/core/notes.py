@@ -67,6 +67,8 @@ def locate(
     found = _find(error)
     if found is not None:
         old = found[1]
+        if index is None and old.top is owner and old.run == run:
+            return  # a branch has noted it already, and knows better
         if old.run == run and old.top is not owner:
             if index is not None and old.top is owner.nodes[index]:
                 below = (*below, *old.below)

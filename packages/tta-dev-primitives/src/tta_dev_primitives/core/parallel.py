@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overlo
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import (
     Composite,
+    Run,
     as_primitive,
     check_concurrency,
     check_name,
@@ -66,7 +67,7 @@ class ParallelPrimitive(Composite[TIn, TOut]):
 
     | policy | a branch fails | gives |
     |---|---|---|
-    | `on_error="fail_fast"` | the others are cancelled, its error is raised as itself | all results |
+    | `on_error="fail_fast"` | the others are cancelled, its error is raised itself | all results |
     | `on_error="collect"` | the others go on | an `Outcome` for each branch |
     | `on_error="first_success"` | the others go on | the first result; the rest is cancelled |
     | `quorum=n` | the others go on while n can still succeed | n results in branch order |
@@ -282,7 +283,9 @@ class ParallelPrimitive(Composite[TIn, TOut]):
             steps = [as_primitive(s, role=f"branch {k!r} of Parallel") for k, s in keyed.items()]
         elif isinstance(branches, Sequence) and not isinstance(branches, str):
             listed = cast("Sequence[object]", branches)
-            steps = [as_primitive(s, role=f"branch {n} of Parallel") for n, s in enumerate(listed, 1)]
+            steps = [
+                as_primitive(s, role=f"branch {n} of Parallel") for n, s in enumerate(listed, 1)
+            ]
         else:
             message = f"Parallel takes a list or dict of steps, not {type(branches).__name__}"
             raise CompositionError(message)
@@ -297,7 +300,9 @@ class ParallelPrimitive(Composite[TIn, TOut]):
                 message = f"give quorum={quorum!r} or on_error={on_error!r}, not both"
                 raise ConfigurationError(message)
             if not is_count(quorum) or not 1 <= quorum <= len(steps):
-                message = f"quorum must be 1 to {len(steps)}, the number of branches, not {quorum!r}"
+                message = (
+                    f"quorum must be 1 to {len(steps)}, the number of branches, not {quorum!r}"
+                )
                 raise ConfigurationError(message)
         check_concurrency(max_concurrency)
         self._steps = tuple(steps)
@@ -434,54 +439,16 @@ class ParallelPrimitive(Composite[TIn, TOut]):
         self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
     ) -> Any:
         race = _Race(self, context)
-        state = engine.listening
-        if state is None or (
-            site is None and (state := engine.state_for_run(state)) is None
-        ):
+        if engine.listening is None:
             await race.run(input_data, self.calls, race.branch)
-            if race.failure is not None:
-                try:
-                    raise race.failure
-                finally:
-                    race.failure = None  # the traceback holds this frame: no reference cycle
-            return race.result
-        if site is None and state.framed():
-            return await self._run_framed(race, input_data, state)
-        place = site or self.site(state, self.name)
-        race.sites = place.open(self)
-        started = clock.now()
-        try:
-            await race.run(input_data, self.calls_at(place), race.counted_branch)
-            if race.failure is not None:
-                raise race.failure
-        except BaseException as error:
-            race.failure = None  # the traceback holds this frame: no reference cycle
-            if site is None:
-                place.failed(clock.now() - started, error)
-            raise
-        if site is None:
-            place.push(clock.now() - started)
-        place.ran()
-        return race.result
-
-    async def _run_framed(self, race: _Race, input_data: Any, state: engine.Listening) -> Any:
-        """Run where somebody is told of each call, or wants to know where it stands."""
-        race.frame = frame = engine.enter(self, race.context, state)
-        token = engine.current.set(frame)
-        engine.begin(frame)
-        failure: BaseException | None = None
-        try:
-            await race.run(input_data, self.calls, race.framed_branch)
-            if race.failure is not None:
-                raise race.failure
-            return race.result
-        except BaseException as error:
-            failure = error
-            race.failure = None  # the traceback holds this frame: no reference cycle
-            raise
-        finally:
-            engine.current.reset(token)
-            engine.close(frame, failure)
+            if race.failure is None:
+                return race.result
+            raise race.take_failure()
+        with Run(self, context, site) as run:
+            await race.run(input_data, run.calls, race.watched_by(run))
+            if race.failure is None:
+                return race.result
+            raise race.take_failure()
 
 
 class _Race:
@@ -492,8 +459,8 @@ class _Race:
         "crew",
         "done",
         "errors",
-        "frame",
         "failure",
+        "frame",
         "owner",
         "result",
         "results",
@@ -534,6 +501,21 @@ class _Race:
                 self._start_next(branch, input_data, variables)
         await crew.drain()
         self._decide()
+
+    def watched_by(self, run: Run) -> Callable[[int, Any, Any], Coroutine[Any, Any, None]]:
+        """Return what runs a branch for whoever listens to `run`."""
+        self.frame = run.frame
+        if run.frame is not None:
+            return self.framed_branch
+        if run.site is not None:
+            self.sites = run.site.open(self.owner)
+            return self.counted_branch
+        return self.branch
+
+    def take_failure(self) -> Exception:
+        """Hand over the error to raise; to keep it would tie it and its traceback into a cycle."""
+        failure, self.failure = self.failure, None
+        return cast("Exception", failure)
 
     def _start_next(self, branch: Any, input_data: Any, variables: Context) -> None:
         """Start the next branch, which starts the one after it when it ends."""

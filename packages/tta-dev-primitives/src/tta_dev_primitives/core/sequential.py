@@ -12,6 +12,7 @@ up to 1.1 times, and the budget of the whole is 1.15.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
@@ -111,7 +112,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
             as_primitive(candidate, role=f"step {number} of Sequential")
             for number, candidate in enumerate(cast("Sequence[object]", steps), 1)
         ]
-        for left, right in zip(lifted, lifted[1:], strict=False):
+        for left, right in pairwise(lifted):
             check_fit(left, right)
         self._steps = tuple(lifted)
 
@@ -149,7 +150,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
         return copy
 
     def _with_nodes(self, nodes: tuple[WorkflowPrimitive[Any, Any], ...]) -> Any:
-        for left, right in zip(nodes, nodes[1:], strict=False):
+        for left, right in pairwise(nodes):
             check_fit(left, right)
         return super()._with_nodes(nodes)
 
@@ -182,7 +183,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     async def execute(self, input_data: TIn, /) -> TOut: ...
     @overload
     async def execute(self, *, input_data: TIn) -> TOut: ...
-    async def execute(
+    async def execute(  # noqa: C901, PLR0912, PLR0915 - one loop per way to run, written out
         self, context: Any = MISSING, input_data: Any = MISSING, site: Any = None
     ) -> Any:
         """Run the steps; see `WorkflowPrimitive.execute`. The engine alone gives `site`."""
@@ -294,7 +295,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
         )
         return pairs
 
-    async def _run_framed(
+    async def _run_framed(  # noqa: C901, PLR0912 - one loop per way to run, written out
         self, context: WorkflowContext, value: Any, state: engine.Listening
     ) -> Any:
         """Run with a frame: somebody is told of each call, or wants to know where it stands."""
@@ -308,7 +309,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                 for index, call in enumerate(self.calls):
                     value = await engine.observe(frame, index, call, context, value)
                     if value.__class__ is CoroutineType:
-                        raise nested_awaitable(self.nodes[index].name, value)
+                        raise nested_awaitable(self.nodes[index].name, value)  # noqa: TRY301 - what follows sees to it as to any error
             else:
                 pairs = site.framed_pairs
                 if pairs is None:
@@ -327,7 +328,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                     site.open(self)[frame.position].failed(now() - then, error)
                     raise
                 if value.__class__ is CoroutineType:
-                    raise nested_awaitable(self.nodes[-1].name, value)
+                    raise nested_awaitable(self.nodes[-1].name, value)  # noqa: TRY301 - what follows sees to it as to any error
         except BaseException as error:
             failure = error
             if isinstance(error, Exception):

@@ -43,6 +43,7 @@ __all__ = (
     "Stream",
     "StreamPrimitive",
     "as_stream",
+    "close_source",
 )
 
 TIn = TypeVar("TIn", contravariant=True)
@@ -73,8 +74,18 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         [0, 1, 2]
     """
 
-    __slots__ = ("_before", "_context", "_ended", "_limit", "_first", "_frame", "_on_end", "_primed",
-                 "_source", "_stage")
+    __slots__ = (
+        "_before",
+        "_context",
+        "_ended",
+        "_first",
+        "_frame",
+        "_limit",
+        "_on_end",
+        "_primed",
+        "_source",
+        "_stage",
+    )
 
     def __init__(
         self,
@@ -172,9 +183,9 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
             return
         self._primed = False
         try:
-            await _close(self._source)
+            await close_source(self._source)
             # A generator that never started has no `finally` to run, so it is done from here too.
-            await _close(self._before)
+            await close_source(self._before)
         finally:
             self._end(None)
 
@@ -215,7 +226,7 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
             self._on_end.clear()
 
 
-async def _close(source: object) -> None:
+async def close_source(source: object) -> None:
     """Close an async iterator, if it is one that can be closed."""
     close = getattr(source, "aclose", None)
     if close is not None:
@@ -422,7 +433,7 @@ class MapPrimitive(Composite[TIn, TOut]):
                     raise
                 yield result
         finally:
-            await _close(items)
+            await close_source(items)
 
 
 class BufferPrimitive(WorkflowPrimitive[AsyncIterable[T], Stream[list[T]]]):
@@ -463,7 +474,7 @@ class BufferPrimitive(WorkflowPrimitive[AsyncIterable[T], Stream[list[T]]]):
             if held:
                 yield held
         finally:
-            await _close(items)
+            await close_source(items)
 
 
 class AggregatePrimitive(WorkflowPrimitive[TIn, TOut]):
@@ -515,7 +526,7 @@ class AggregatePrimitive(WorkflowPrimitive[TIn, TOut]):
         self._initial = initial
         self._name = check_name(name) if name is not None else None
 
-    async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
+    async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:  # noqa: ARG002 - the signature of every primitive
         items = _given(input_data, self.name)
         try:
             if self._initial is MISSING:
@@ -525,7 +536,7 @@ class AggregatePrimitive(WorkflowPrimitive[TIn, TOut]):
                 value = self._function(value, item)
             return value
         finally:
-            await _close(items)
+            await close_source(items)
 
 
 Map = MapPrimitive

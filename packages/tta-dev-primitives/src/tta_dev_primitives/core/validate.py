@@ -69,7 +69,7 @@ class ValidatePrimitive(WorkflowPrimitive[object, M]):
         """Anything in, the model out."""
         return Any, self._model
 
-    async def _execute_impl(self, context: WorkflowContext, input_data: object) -> M:
+    async def _execute_impl(self, context: WorkflowContext, input_data: object) -> M:  # noqa: ARG002 - the signature of every primitive
         from pydantic import ValidationError  # noqa: PLC0415 - an optional dependency
 
         try:

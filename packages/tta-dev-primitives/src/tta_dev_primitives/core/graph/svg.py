@@ -28,26 +28,34 @@ __all__ = ("svg",)
 
 _MARGIN = 20.0
 _PORT = 24.0  # height of the pill that shows what goes in or comes out
+# Each rule begins with the class of the picture, for a picture may be put into a page as it is.
 _STYLE = """\
-text{font-family:ui-sans-serif,system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;\
+.tta text{font-family:ui-sans-serif,system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;\
 text-anchor:middle}
-.name{font-size:13px;font-weight:600}
-.type,.label{font-size:11px}
-.edge{fill:none;stroke:#8590a2;stroke-width:1.6}
-.dashed{stroke-dasharray:5 4}
-.head{fill:#8590a2}
-.step rect{fill:#f5f6ff;stroke:#6b74e6}.step text{fill:#23265c}.step .type{fill:#565a8c}
-.stream rect{fill:#ecfbff;stroke:#0e93b0}.stream text{fill:#0a3d4a}
-.choice path{fill:#fff4e6;stroke:#e07b12}.choice text{fill:#5c2e00}
-.parallel rect{fill:#e4f8ef;stroke:#129968}.parallel text{fill:#07402b}
-.bar{fill:#129968}
-.box{fill-opacity:.07;stroke-width:1.3;stroke-dasharray:6 4}
-.wrapper{fill:#8b5cf6;stroke:#8b5cf6}
-.loop{fill:#db4a92;stroke:#db4a92}
-.batch{fill:#0e93b0;stroke:#0e93b0}
-.other{fill:#8590a2;stroke:#8590a2}
-.pill{fill:#fff;stroke:#b9c1cd}.on{fill:#39414d}
-.port rect{fill:#39414d}.port text{fill:#fff}"""
+.tta .name{font-size:13px;font-weight:600}
+.tta .type,.tta .label{font-size:11px}
+.tta .edge{fill:none;stroke:#8590a2;stroke-width:1.6}
+.tta .dashed{stroke-dasharray:5 4}
+.tta .head{fill:#8590a2}
+.tta .step rect{fill:#f5f6ff;stroke:#6b74e6}
+.tta .step text{fill:#23265c}
+.tta .step .type{fill:#565a8c}
+.tta .stream rect{fill:#ecfbff;stroke:#0e93b0}
+.tta .stream text{fill:#0a3d4a}
+.tta .choice path{fill:#fff4e6;stroke:#e07b12}
+.tta .choice text{fill:#5c2e00}
+.tta .parallel rect{fill:#e4f8ef;stroke:#129968}
+.tta .parallel text{fill:#07402b}
+.tta .bar{fill:#129968}
+.tta .box{fill-opacity:.07;stroke-width:1.3;stroke-dasharray:6 4}
+.tta .wrapper{fill:#8b5cf6;stroke:#8b5cf6}
+.tta .loop{fill:#db4a92;stroke:#db4a92}
+.tta .batch{fill:#0e93b0;stroke:#0e93b0}
+.tta .other{fill:#8590a2;stroke:#8590a2}
+.tta .pill{fill:#fff;stroke:#b9c1cd}
+.tta .on{fill:#39414d}
+.tta .port rect{fill:#39414d}
+.tta .port text{fill:#fff}"""
 
 
 def svg(described: Description) -> str:
@@ -88,7 +96,7 @@ class _Picture:
         count = sum(1 for node in self.described.walk() if not node.children)
         box = f"{_n(left - _MARGIN)} {_n(top - _MARGIN)} {_n(width)} {_n(height)}"
         start = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title desc" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img" class="tta" '
             f'width="{_n(width)}" height="{_n(height)}" viewBox="{box}">'
         )
         about = (
@@ -98,8 +106,8 @@ class _Picture:
         return "\n".join(
             (
                 start,
-                f'<title id="title">Workflow {name}</title>',
-                f'<desc id="desc">{about}</desc>',
+                f"<title>Workflow {name}</title>",
+                f"<desc>{about}</desc>",
                 f"<style>{_STYLE}</style>",
                 *self.boxes,
                 *self.edges,
