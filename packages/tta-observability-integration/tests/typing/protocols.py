@@ -1,0 +1,20 @@
+"""Each implementation of a protocol, assigned to it: pyright flags one that does not conform.
+
+Both sides only look alike; this is where they are held together.
+"""
+
+from __future__ import annotations
+
+from tta_dev_primitives.core.context import WorkflowContext
+from tta_dev_primitives.core.engine import Frame
+from tta_dev_primitives.core.protocols import CallerObserver, Observer
+from tta_dev_primitives.core.record import Record
+
+from tta_observability_integration.observer import OpenTelemetryObserver
+from tta_observability_integration.protocols import ContextLike, PlaceLike, RecordLike
+
+observer: type[Observer] = OpenTelemetryObserver
+caller: type[CallerObserver] = OpenTelemetryObserver
+record: type[RecordLike] = Record
+context: type[ContextLike] = WorkflowContext
+place: type[PlaceLike] = Frame
