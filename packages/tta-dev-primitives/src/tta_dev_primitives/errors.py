@@ -91,7 +91,9 @@ class RoutingError(TTAError, LookupError):
         routes: The routes that exist, in the order in which they were given.
     """
 
-    def __init__(self, message: str, *, selected: object = None, routes: tuple[object, ...] = ()):
+    def __init__(
+        self, message: str, *, selected: object = None, routes: tuple[object, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.selected = selected
         self.routes = routes
