@@ -9,6 +9,9 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+from tta_dev_primitives.observability import enable_observability
+from tta_dev_primitives.testing import preserved_observers
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     path
@@ -30,9 +33,10 @@ def test_the_blocks_of_a_document_run(
 ) -> None:
     """Names carry over from block to block; a `text` block after one shows what it prints."""
     monkeypatch.chdir(ROOT)
-    parsed = _BLOCKS.parse(document)
-    for example in parsed.examples():
-        example.evaluate()
+    with preserved_observers():
+        enable_observability()  # as a reader's program starts
+        for example in _BLOCKS.parse(document).examples():
+            example.evaluate()
     printed = capsys.readouterr().out
     for shown in re.findall(r"```python\n.*?```\n\n```text\n(.*?)```", document.read_text(), re.S):
         assert shown.strip() in printed
