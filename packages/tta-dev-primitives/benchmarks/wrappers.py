@@ -1,0 +1,199 @@
+"""Retry, fallback, timeout, breaker and cache around one step, on their success path."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import itertools
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from tta_dev_primitives import Sequential
+
+from .beside import beside
+from .measure import figure
+from .observing import MODES, observed
+from .row import Measured, Row
+from .subjects import bare_chain, passes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .measure import Effort, Timed
+    from .observing import Mode
+    from .row import Peers
+
+__all__ = ("rows",)
+
+_Wrap: TypeAlias = "Callable[[Any], Any]"
+
+_LONG = 60.0  # seconds that never pass
+_HERD = 1_000
+_STEPS = 10
+
+
+def rows() -> Iterator[Row]:
+    """Yield a row for each wrapper, and those about misses of a cache."""
+    yield _row("retry", "Retry", _retry, passes, "one bare await", 3.5)
+    yield _row("retry", "Retry", _retry, passes, "one bare await", 5.0, mode="recorder")
+    yield _row("breaker", "CircuitBreaker, closed", _breaker, passes, "one bare await", 4.0)
+    yield _row("fallback", "Fallback", _fallback, passes, "one bare await", 3.0)
+    yield _row("timeout", "Timeout", _timeout, _with_timeout, "`asyncio.timeout`", 1.1)
+    yield _row("cache-hit", "Cache, hit", _cache, passes, "one bare await", 4.5)
+    yield _chained("retry", "Retry", _retry, 3.5)
+    yield _chained("breaker", "CircuitBreaker, closed", _breaker, 4.0)
+    yield _chained("fallback", "Fallback", _fallback, 3.0)
+    yield _chained("cache-hit", "Cache, hit", _cache, 4.5)
+    yield Row(
+        key="wrapper.cache-miss.off",
+        title="Cache, miss with single flight, observers off",
+        against="one bare await",
+        unit="x",
+        budget=18.0,
+        measure=_miss,
+    )
+    yield Row(
+        key="wrapper.cache-herd.off",
+        title=f"Cache, {_HERD:,} callers of one missing key: how often the step runs",
+        against="runs of the step",
+        unit="",
+        budget=1.0,
+        measure=_herd,
+    )
+
+
+def _row(
+    key: str,
+    title: str,
+    wrap: _Wrap,
+    baseline: Timed,
+    against: str,
+    budget: float,
+    *,
+    mode: Mode = "off",
+) -> Row:
+    async def measure(effort: Effort, peers: Peers) -> Measured:
+        del peers
+        try:
+            wrapped = wrap(passes)
+        except ModuleNotFoundError as error:
+            return _absent(error)
+        with observed(mode):
+            return await beside(baseline, wrapped.execute, effort, {}, lambda _: None)
+
+    return Row(
+        key=f"wrapper.{key}.{mode}",
+        title=f"{title}, {MODES[mode]}",
+        against=against,
+        unit="x",
+        budget=budget,
+        measure=measure,
+    )
+
+
+def _chained(key: str, title: str, wrap: _Wrap, budget: float) -> Row:
+    """Return the row about a wrapper as a step, where a run's own cost is shared by ten."""
+
+    async def measure(effort: Effort, peers: Peers) -> Measured:
+        del peers
+        try:
+            ours: Any = Sequential([wrap(passes) for _ in range(_STEPS)])
+        except ModuleNotFoundError as error:
+            return _absent(error)
+        with observed("off"):
+            return await beside(
+                bare_chain("input", _STEPS), ours.execute, effort, {}, lambda _: None
+            )
+
+    return Row(
+        key=f"wrapper.{key}.chained",
+        title=f"{title}, each of {_STEPS} steps of a chain, {MODES['off']}",
+        against=f"the bare loop over {_STEPS} steps",
+        unit="x",
+        budget=budget,
+        measure=measure,
+    )
+
+
+def _absent(error: ModuleNotFoundError) -> Measured:
+    """Say that a wrapper is missing; a module that is missing elsewhere is an error.
+
+    Raises:
+        ModuleNotFoundError: It is not one of this package.
+    """
+    if not (error.name or "").startswith("tta_dev_primitives."):
+        raise error
+    return Measured(ours=None, facts=(f"there is no module {error.name} in this version",))
+
+
+def _made(place: str, name: str) -> Any:
+    """Return a class of ours that may not be there in every version."""
+    return getattr(importlib.import_module(f"tta_dev_primitives.{place}"), name)
+
+
+def _retry(inner: Any) -> Any:
+    return _made("recovery.retry", "RetryPrimitive")(inner)
+
+
+def _breaker(inner: Any) -> Any:
+    return _made("recovery.circuit_breaker", "CircuitBreakerPrimitive")(inner)
+
+
+def _fallback(inner: Any) -> Any:
+    return _made("recovery.fallback", "FallbackPrimitive")(inner, fallback=passes)
+
+
+def _timeout(inner: Any) -> Any:
+    return _made("recovery.timeout", "TimeoutPrimitive")(inner, seconds=_LONG)
+
+
+def _cache(inner: Any) -> Any:
+    return _made("performance.cache", "CachePrimitive")(inner)
+
+
+async def _with_timeout(value: int) -> int:
+    async with asyncio.timeout(_LONG):
+        return await passes(value)
+
+
+async def _one(value: int) -> int:
+    del value
+    return 1
+
+
+async def _miss(effort: Effort, peers: Peers) -> Measured:
+    del peers
+    try:
+        cache = _cache(_one)
+    except ModuleNotFoundError as error:
+        return _absent(error)
+    numbers = itertools.count()
+    with observed("off"):
+        return await beside(
+            lambda _: _one(next(numbers)),
+            lambda _: cache.execute(next(numbers)),
+            effort,
+            {},
+            lambda _: None,
+        )
+
+
+async def _herd(effort: Effort, peers: Peers) -> Measured:
+    del effort, peers
+    bodies = 0
+
+    async def body(value: int) -> int:
+        nonlocal bodies
+        bodies += 1
+        await asyncio.sleep(0)
+        return value
+
+    try:
+        cache = _cache(body)
+    except ModuleNotFoundError as error:
+        return _absent(error)
+    with observed("off"):
+        results = await asyncio.gather(*[cache.execute(1) for _ in range(_HERD)])
+    wrong = sum(result != 1 for result in results)
+    return Measured(
+        ours=figure([bodies]), broken=f"{wrong} callers got something else" if wrong else None
+    )
