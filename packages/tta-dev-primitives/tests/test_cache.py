@@ -11,7 +11,7 @@ import inspect
 import math
 import weakref
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pytest
 from hypothesis import given
@@ -490,9 +490,12 @@ def test_keys_are_equal_exactly_where_the_inputs_print_alike(one: Any, two: Any)
 
 def _ordered(value: Any) -> str:
     if isinstance(value, dict):
-        items = sorted((_ordered(k), _ordered(v)) for k, v in value.items())
+        pairs = cast("dict[Any, Any]", value).items()
+        items = sorted((_ordered(k), _ordered(v)) for k, v in pairs)
         return f"{{{items}}}"
-    return f"[{[_ordered(v) for v in value]}]" if isinstance(value, list) else repr(value)
+    if isinstance(value, list):
+        return f"[{[_ordered(v) for v in cast('list[Any]', value)]}]"
+    return repr(value)
 
 
 # --- the context --------------------------------------------------------------------------------
@@ -618,7 +621,7 @@ async def test_methods_keep_results_apart_by_object_and_objects_die() -> None:
     """Unhashable objects as well."""
 
     class Model:
-        __hash__ = None  # type: ignore[assignment]
+        __hash__ = None  # pyright: ignore[reportAssignmentType] - how Python itself says it
 
         def __init__(self, name: str) -> None:
             self.name = name

@@ -88,7 +88,8 @@ def test_no_more_items_are_under_way_than_allowed_and_none_is_lost(limit: int, c
 
 def test_the_first_error_is_raised_as_itself_with_its_item(mode: str) -> None:
     """Nothing runs on, and the source is closed."""
-    source, started = Source(1_000), []
+    source = Source(1_000)
+    started: list[int] = []
 
     async def work(value: int) -> int:
         started.append(value)
@@ -189,10 +190,11 @@ def test_finished_items_are_let_go() -> None:
 )
 def test_options_out_of_range_are_refused(options: Any, told: str) -> None:
     """When built."""
+    wrong: Any = 5
     with pytest.raises(ConfigurationError, match=told):
         Batch(len, **options)
     with pytest.raises(CompositionError, match="step of Batch"):
-        Batch(5)  # type: ignore[call-overload]
+        Batch(wrong)
 
 
 @pytest.mark.parametrize("wrong", [5, None, "text", b"bytes"], ids=str)

@@ -32,7 +32,7 @@ def test_ids_are_made_when_first_read_and_stay() -> None:
 
 def test_the_trace_is_the_callers_where_there_is_one() -> None:
     """So that spans of two services join."""
-    remote = SimpleNamespace(trace_id=0xABC, span_id=0xDEF, trace_flags=1)
+    remote: Any = SimpleNamespace(trace_id=0xABC, span_id=0xDEF, trace_flags=1)
     assert WorkflowContext(parent_span_context=remote).trace_id == 0xABC
 
 
@@ -76,9 +76,11 @@ def test_a_value_that_cannot_be_is_refused(wrong: Any) -> None:
 def test_what_steps_write_to_data_is_seen_by_whoever_gave_it() -> None:
     """The dict is not copied; another mapping is."""
     mine: dict[str, Any] = {}
-    step(lambda context, value: context.data.setdefault("seen", value)).run(
-        WorkflowContext(data=mine), 1
-    )
+
+    def keep(context: WorkflowContext, value: int) -> object:
+        return context.data.setdefault("seen", value)
+
+    step(keep).run(WorkflowContext(data=mine), 1)
     assert mine == {"seen": 1}
 
 

@@ -181,7 +181,7 @@ def test_percentiles_of_known_values_are_interpolated() -> None:
 
 
 def test_the_window_slides_while_the_counts_go_on() -> None:
-    """Percentiles tell of the last 1,024 calls, the count and the mean of all."""
+    """Percentiles tell of the last 1,024 calls, the count of all."""
     recorder = MetricsRecorder()
     place = recorder.stats("x", "x", "function")
     for _ in range(1000):
@@ -194,7 +194,7 @@ def test_the_window_slides_while_the_counts_go_on() -> None:
     assert found is not None
     assert found.max == 1.0
     assert found.total == 1000 + metrics.WINDOW
-    assert found.mean > 1.0
+    assert found.mean == 1.0
 
 
 def test_settling_waits_for_a_block() -> None:
@@ -207,7 +207,7 @@ def test_settling_waits_for_a_block() -> None:
     for _ in range(engine.SETTLE_EVERY):
         place.push(1.0)
     place.settle()
-    assert place._buffer == []  # pyright: ignore[reportPrivateUsage]
+    assert len(place._buffer) == 0  # pyright: ignore[reportPrivateUsage]
 
 
 def test_no_duration_is_lost_between_threads() -> None:

@@ -96,8 +96,10 @@ def test_a_later_error_of_a_cancelled_sibling_is_a_note_on_the_first() -> None:
 
     with pytest.raises(ValueError, match="first") as raised:
         run_virtual(Parallel([stubborn, Probe(1, ValueError("first"))]).execute(1))
-    assert any("'stubborn' failed too" in n and "OSError: while closing" in n
-               for n in raised.value.__notes__)
+    assert any(
+        "'stubborn' failed too" in n and "OSError: while closing" in n
+        for n in raised.value.__notes__
+    )
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -105,9 +107,7 @@ def test_collect_gives_an_outcome_for_each_branch(mode: str) -> None:
     """All run to their end."""
     listen(mode)
     error = ValueError("x")
-    listed = run_virtual(
-        Parallel([Probe(2), Probe(1, error)], on_error="collect").execute(7)
-    )
+    listed = run_virtual(Parallel([Probe(2), Probe(1, error)], on_error="collect").execute(7))
     assert listed == [Outcome(value=7), Outcome(error=error)]
     assert [outcome.ok for outcome in listed] == [True, False]
     assert listed[0].unwrap() == 7
@@ -159,7 +159,9 @@ def test_a_quorum_out_of_reach_fails_at_once_and_names_the_branches() -> None:
     workflow = Parallel(
         {"a": Probe(1, ValueError("no")), "b": Probe(2, KeyError("k")), "c": slow}, quorum=2
     )
-    with pytest.raises(QuorumError, match=r"needs 2 of 3.*a: ValueError: no; b: KeyError") as raised:
+    with pytest.raises(
+        QuorumError, match=r"needs 2 of 3.*a: ValueError: no; b: KeyError"
+    ) as raised:
         run_virtual(workflow.execute(1))
     assert slow.state == "cancelled"
     assert (raised.value.required, raised.value.succeeded) == (2, 0)
@@ -274,11 +276,12 @@ def test_a_branch_that_is_cancelled_from_inside_cancels_the_call() -> None:
         raise asyncio.CancelledError
 
     sibling = Probe(100)
+    make: Any = Parallel
 
     async def main() -> None:
         for options in ({}, {"on_error": "collect"}, {"on_error": "first_success"}):
             with pytest.raises(asyncio.CancelledError):
-                await Parallel([gives_up, sibling], **options).execute(1)  # type: ignore[call-overload]
+                await make([gives_up, sibling], **options).execute(1)
         assert not others()
 
     run_virtual(main())
@@ -318,8 +321,9 @@ def test_options_out_of_range_are_refused(options: Any, told: str) -> None:
 
 def test_a_key_that_is_no_text_is_refused() -> None:
     """Keys become parts of paths."""
+    wrong: Any = {5: len}
     with pytest.raises(CompositionError, match="key 5"):
-        Parallel({5: len})  # type: ignore[dict-item]
+        Parallel(wrong)
 
 
 def _random_workflow(rng: random.Random, depth: int) -> Any:
@@ -334,20 +338,21 @@ def _random_workflow(rng: random.Random, depth: int) -> Any:
         return Sequential(inner)
     if kind == 1:
         return Conditional(lambda _: rng.random() < 0.5, inner[0], inner[-1])
-    if kind == 2:
-        return Parallel(inner, on_error="collect", max_concurrency=limit)
-    if kind == 3:
-        return Parallel(inner, on_error="first_success", max_concurrency=limit)
-    if kind == 4:
-        return Parallel(inner, quorum=rng.randint(1, len(inner)), max_concurrency=limit)
-    return Parallel(inner, max_concurrency=limit)
+    policies: list[dict[str, Any]] = [
+        {"on_error": "collect"},
+        {"on_error": "first_success"},
+        {"quorum": rng.randint(1, len(inner))},
+        {},
+    ]
+    make: Any = Parallel
+    return make(inner, max_concurrency=limit, **policies[kind - 2])
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_ten_thousand_random_runs_leave_no_task(mode: str) -> None:
     """Over all policies, nested, a third of them cancelled at a random moment."""
     listen(mode)
-    rng = random.Random(f"leaks {mode}")  # noqa: S311 - reproducible
+    rng = random.Random(f"leaks {mode}")
 
     async def main() -> None:
         for _ in range(3_334):

@@ -105,7 +105,17 @@ def test_a_record_tells_name_path_type_times_status_and_attributes(heard: Record
     assert started == {record.path: record.span_id for record in heard.records}
 
 
-WORKFLOWS = {
+def four_times(number: int) -> list[int]:
+    """Make items for a Batch."""
+    return [number] * 4
+
+
+def same(value: int) -> int:
+    """Give back what is given."""
+    return value
+
+
+WORKFLOWS: dict[str, WorkflowPrimitive[Any, Any]] = {
     "chain": step(passes) >> passes >> passes,
     "fan-out": step(passes) >> (step(passes) | passes | passes) >> passes,
     "limited": Parallel([passes] * 5, max_concurrency=2),
@@ -114,8 +124,8 @@ WORKFLOWS = {
     ),
     "choices": Conditional(lambda _: True, Router({"x": passes}, default_route="x")),
     "loop": Loop(step(passes) >> passes, until=lambda _: True, max_iterations=3),
-    "batch": step(lambda n: [n] * 4) >> Batch(step(passes) >> passes, max_concurrency=3),
-    "thread": step(passes) >> in_thread(lambda value: value) >> passes,
+    "batch": step(four_times) >> Batch(step(passes) >> passes, max_concurrency=3),
+    "thread": step(passes) >> in_thread(same) >> passes,
 }
 
 
@@ -189,11 +199,13 @@ def test_the_root_hangs_under_the_caller_of_another_process(heard: Recording) ->
 def test_statuses_tell_success_failure_filtering_and_cancellation_apart(heard: Recording) -> None:
     """On the step and on everything around it."""
 
+    nothing: Any = Filter(lambda _: False)  # on a single value
+
     async def main() -> None:
         with pytest.raises(ValueError, match="no"):
             await (step(passes) >> fails).execute(1)
         with pytest.raises(Filtered):
-            await (Filter(lambda _: False) >> passes).execute(1)
+            await (nothing >> passes).execute(1)
         task = asyncio.create_task((step(passes) >> asyncio.sleep).execute(100))
         await asyncio.sleep(1)
         task.cancel()

@@ -72,7 +72,7 @@ async def test_workflow_composition_of_the_package_readme() -> None:
         return ask
 
     space = await run_block(
-        '''
+        """
         from tta_dev_primitives import Sequential, Parallel, Router, WorkflowPrimitive
 
         # Sequential workflow
@@ -98,7 +98,7 @@ async def test_workflow_composition_of_the_package_readme() -> None:
             "quality": gpt4_turbo
         })
         response = await router.execute({"tier": "balanced", "prompt": "..."})
-        ''',
+        """,
         load_data=load_data,
         process_data=process_data,
         save_results=save_results,
@@ -127,7 +127,7 @@ async def test_observability_of_the_package_readme(capsys: pytest.CaptureFixture
     try:
         with collect_records() as records:
             space = await run_block(
-                '''
+                """
                 from tta_dev_primitives import get_logger, track_metrics, trace_operation
 
                 # Structured logging
@@ -144,7 +144,7 @@ async def test_observability_of_the_package_readme(capsys: pytest.CaptureFixture
                 async def process_pipeline(data):
                     # Automatic span creation and context propagation
                     return await transform(data)
-                ''',
+                """,
                 __name__="document",
                 external_service=SimpleNamespace(call=call),
                 transform=transform,
@@ -164,14 +164,14 @@ async def test_observability_of_the_package_readme(capsys: pytest.CaptureFixture
 async def test_composability_of_the_system_design() -> None:
     """`a >> (b | c | d) >> e >> f`."""
     space = await run_block(
-        '''
+        """
         workflow = (
             input_processor >>
             (fast_llm | slow_llm | cached_llm) >>
             aggregator >>
             output_formatter
         )
-        ''',
+        """,
         input_processor=step(str.strip),
         fast_llm=step(lambda text: f"fast {text}"),
         slow_llm=step(lambda text: f"slow {text}"),
@@ -199,13 +199,13 @@ class _IntToList(WorkflowPrimitive[int, list[str]]):
 
 async def test_type_safety_of_the_system_design() -> None:
     """The matching line composes; the deliberately wrong one is refused."""
-    block = '''
+    block = """
         # Type-safe composition
         step1: WorkflowPrimitive[str, dict]
         step2: WorkflowPrimitive[dict, list]
 
         workflow = step1 >> step2  # ✅ Types match
-        '''
+        """
     names = {
         "WorkflowPrimitive": WorkflowPrimitive,
         "step1": _StrToDict(),
@@ -214,17 +214,19 @@ async def test_type_safety_of_the_system_design() -> None:
     }
     space = await run_block(block, **names)
     assert await space["workflow"].execute("x") == ["x"]
-    with pytest.raises(CompositionError, match="'str_to_dict' gives dict.*'int_to_list' takes int"):
+    with pytest.raises(
+        CompositionError, match=r"'str_to_dict' gives dict.*'int_to_list' takes int"
+    ):
         await run_block("workflow = step1 >> step3  # ❌ Editor shows type error", **names)
 
 
 async def test_observability_by_default_of_the_system_design() -> None:
     """A call is measured without its author doing anything."""
     space = await run_block(
-        '''
+        """
         # Observability is automatic
         result = await workflow.execute(context, input_data)
-        ''',
+        """,
         workflow=(step(str.upper) >> len).named("observed_by_default"),
         context=WorkflowContext(correlation_id="req-1"),
         input_data="four",
@@ -237,12 +239,12 @@ async def test_observability_by_default_of_the_system_design() -> None:
 async def test_workflow_primitive_of_the_system_design() -> None:
     """Subclassing needs one method."""
     space = await run_block(
-        '''
+        """
         class CustomPrimitive(WorkflowPrimitive[str, dict]):
             async def _execute_impl(self, context, input_data):
                 # Your logic here
                 return {"result": "processed"}
-        ''',
+        """,
         WorkflowPrimitive=WorkflowPrimitive,
     )
     custom = space["CustomPrimitive"]()
@@ -254,7 +256,7 @@ async def test_workflow_context_of_the_system_design() -> None:
     """The correlation id appears in all logs and traces."""
     with collect_records() as records:
         await run_block(
-            '''
+            """
             context = WorkflowContext(
                 correlation_id="req-abc-123",
                 data={"user_id": "user-789", "priority": "high"}
@@ -263,7 +265,7 @@ async def test_workflow_context_of_the_system_design() -> None:
             result = await workflow.execute(context, input_data)
 
             # correlation_id appears in all logs and traces
-            ''',
+            """,
             WorkflowContext=WorkflowContext,
             workflow=step(str.upper) >> len,
             input_data="x",
@@ -275,22 +277,26 @@ async def test_workflow_context_of_the_system_design() -> None:
 async def test_composition_primitives_of_the_system_design() -> None:
     """All four, by operator and by constructor."""
     upper, count = step(str.upper), step(len)
-    chain = (await run_block("workflow = step1 >> step2 >> step3", step1=upper, step2=upper,
-                             step3=count))["workflow"]
+    chain = (
+        await run_block("workflow = step1 >> step2 >> step3", step1=upper, step2=upper, step3=count)
+    )["workflow"]
     assert isinstance(chain, SequentialPrimitive)
     assert await chain.execute("ab") == 2
-    fan = (await run_block("workflow = branch1 | branch2 | branch3", branch1=upper, branch2=count,
-                           branch3=upper))["workflow"]
+    fan = (
+        await run_block(
+            "workflow = branch1 | branch2 | branch3", branch1=upper, branch2=count, branch3=upper
+        )
+    )["workflow"]
     assert isinstance(fan, ParallelPrimitive)
     assert await fan.execute("ab") == ["AB", 2, "AB"]
     space = await run_block(
-        '''
+        """
         workflow = ConditionalPrimitive(
             condition=lambda ctx, data: len(data) < 1000,
             true_primitive=fast_path,
             false_primitive=slow_path
         )
-        ''',
+        """,
         ConditionalPrimitive=ConditionalPrimitive,
         fast_path=step(lambda data: "fast"),
         slow_path=step(lambda data: "slow"),
@@ -298,13 +304,13 @@ async def test_composition_primitives_of_the_system_design() -> None:
     assert await space["workflow"].execute("x") == "fast"
     assert await space["workflow"].execute("x" * 1000) == "slow"
     space = await run_block(
-        '''
+        """
         router = RouterPrimitive(
             routes={"fast": llm1, "quality": llm2},
             selector=select_route,
             default_route="fast"
         )
-        ''',
+        """,
         RouterPrimitive=RouterPrimitive,
         llm1=step(lambda data: "one"),
         llm2=step(lambda data: "two"),

@@ -95,12 +95,15 @@ def test_a_timeout_limits_the_first_item_and_each_later_one() -> None:
     slowing = Model(delay=2.0)
     seen: list[str] = []
 
+    async def append_each(items: AsyncIterator[str]) -> None:
+        async for item in items:
+            seen.append(item)  # noqa: PERF401 - a comprehension would be lost with the error
+
     async def main() -> None:
         workflow = TimeoutPrimitive(StreamPrimitive(slowing.tokens), seconds=3.0)
         with pytest.raises(TimeoutExceededError, match=r"within the 3 s of 'timeout'"):
             async with workflow.stream("a b c d") as stream:
-                async for item in stream:
-                    seen.append(item)
+                await append_each(stream)
         assert asyncio.get_running_loop().time() == pytest.approx(5.0)
 
     run_virtual(main())

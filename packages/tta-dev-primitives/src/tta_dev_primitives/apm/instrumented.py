@@ -8,8 +8,8 @@ from tta_dev_primitives.core.base import WorkflowPrimitive, check_name
 
 __all__ = ("InstrumentedPrimitive",)
 
-TIn = TypeVar("TIn", contravariant=True)  # noqa: PLC0105 - as in the rest of the package
-TOut = TypeVar("TOut", covariant=True)  # noqa: PLC0105 - as above
+TIn = TypeVar("TIn", contravariant=True)
+TOut = TypeVar("TOut", covariant=True)
 
 
 class InstrumentedPrimitive(WorkflowPrimitive[TIn, TOut]):

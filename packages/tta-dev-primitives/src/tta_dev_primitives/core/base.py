@@ -83,8 +83,11 @@ AnyStep: TypeAlias = "WorkflowPrimitive[Any, Any] | Callable[..., Any]"
 """Whatever is accepted as a step where its types are not followed."""
 AsyncStep: TypeAlias = "WorkflowPrimitive[In, Out] | Callable[[In], Awaitable[Out]] | Callable[[WorkflowContext, In], Awaitable[Out]] | Callable[[], Awaitable[Out]]"  # noqa: E501 - checkers want one literal
 """A primitive, or an asynchronous function in any form of a step."""
-SyncStep: TypeAlias = "Callable[[In], Out] | Callable[[WorkflowContext, In], Out] | Callable[[], Out]"  # noqa: E501 - as above
+SyncStep: TypeAlias = (
+    "Callable[[In], Out] | Callable[[WorkflowContext, In], Out] | Callable[[], Out]"
+)
 """A synchronous function in any form of a step; in overloads it stands after `AsyncStep`."""
+
 
 class _Missing:
     __slots__ = ()
@@ -94,6 +97,8 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
+NOT_AN_INPUT: frozenset[type] = frozenset({WorkflowContext, FreshContext, type(MISSING)})
+"""The classes of what is no input where `execute` is given one argument."""
 _SITES_KEPT = 16  # places remembered per primitive; more would be one made anew for every run
 _local = threading.local()
 
@@ -190,8 +195,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
             Exception: Whatever a step raises, with its own type and one note that says where.
         """
         if input_data is MISSING:
-            kind = context.__class__
-            if kind is WorkflowContext or kind is FreshContext or context is MISSING:
+            if context.__class__ in NOT_AN_INPUT:
                 raise TypeError(missing_input(self, context))
             input_data = context
             context = FreshContext()
@@ -235,9 +239,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
             if state is None:
                 result = await call(context, input_data)
             elif not state.framed():
-                result = await engine.count(
-                    self.site(state, self.name), call, context, input_data
-                )
+                result = await engine.count(self.site(state, self.name), call, context, input_data)
             else:
                 frame = engine.enter(self, context, state)
                 token = engine.current.set(frame)
@@ -510,9 +512,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         self: WorkflowPrimitive[In, A], other: Callable[[], Awaitable[B]], /
     ) -> FanOut[In, A | B]: ...
     @overload
-    def __or__(
-        self: WorkflowPrimitive[In, A], other: Callable[[], B], /
-    ) -> FanOut[In, A | B]: ...
+    def __or__(self: WorkflowPrimitive[In, A], other: Callable[[], B], /) -> FanOut[In, A | B]: ...
     def __or__(self, other: Any, /) -> Any:
         """Fan out: `self` and `other` get the same input and run at once; gives a list."""
         from tta_dev_primitives.core.parallel import fan_out  # noqa: PLC0415 - made of this class
@@ -540,9 +540,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         self: WorkflowPrimitive[In, B], other: Callable[[], Awaitable[A]], /
     ) -> FanOut[In, A | B]: ...
     @overload
-    def __ror__(
-        self: WorkflowPrimitive[In, B], other: Callable[[], A], /
-    ) -> FanOut[In, A | B]: ...
+    def __ror__(self: WorkflowPrimitive[In, B], other: Callable[[], A], /) -> FanOut[In, A | B]: ...
     def __ror__(self, other: Any, /) -> Any:
         """Fan out with a function first: `function | self`."""
         from tta_dev_primitives.core.parallel import fan_out  # noqa: PLC0415 - made of this class
@@ -558,9 +556,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         self: WorkflowPrimitive[In, A], other: Callable[[In], Awaitable[B]], /
     ) -> FanOut[In, A | B]: ...
     @overload
-    def also(
-        self: WorkflowPrimitive[In, A], other: Callable[[In], B], /
-    ) -> FanOut[In, A | B]: ...
+    def also(self: WorkflowPrimitive[In, A], other: Callable[[In], B], /) -> FanOut[In, A | B]: ...
     @overload
     def also(
         self: WorkflowPrimitive[In, A], other: Callable[[WorkflowContext, In], Awaitable[B]], /
@@ -574,9 +570,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         self: WorkflowPrimitive[In, A], other: Callable[[], Awaitable[B]], /
     ) -> FanOut[In, A | B]: ...
     @overload
-    def also(
-        self: WorkflowPrimitive[In, A], other: Callable[[], B], /
-    ) -> FanOut[In, A | B]: ...
+    def also(self: WorkflowPrimitive[In, A], other: Callable[[], B], /) -> FanOut[In, A | B]: ...
     def also(self, other: Any, /) -> Any:
         """Fan out, as `|` does; type checkers follow a lambda here, but not after an operator."""
         from tta_dev_primitives.core.parallel import fan_out  # noqa: PLC0415 - made of this class
@@ -644,9 +638,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         old = line[-1][1]
         if new.name != old.name and (new._name is None or isinstance(new, FunctionPrimitive)):
             new = new.named(old.name)
-        for (_, parent), (segment, _) in zip(
-            reversed(line[:-1]), reversed(line[1:]), strict=True
-        ):
+        for (_, parent), (segment, _) in zip(reversed(line[:-1]), reversed(line[1:]), strict=True):
             index = parent.segments.index(segment)
             nodes = (*parent.nodes[:index], new, *parent.nodes[index + 1 :])
             new = parent._with_nodes(nodes)
@@ -689,9 +681,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         if found is None or found.state is not state:
             if len(sites) >= _SITES_KEPT:
                 sites.clear()
-            found = sites[path] = engine.Site(
-                state, self.name, path, self.type_name, self.name
-            )
+            found = sites[path] = engine.Site(state, self.name, path, self.type_name, self.name)
         return found
 
     @property
@@ -760,9 +750,7 @@ class Composite(WorkflowPrimitive[TIn, TOut]):
         if found is None:
             found = site.pairs = tuple(
                 bind_at(call, child) if node.opens_frame else call
-                for call, node, child in zip(
-                    self.calls, self.nodes, site.open(self), strict=True
-                )
+                for call, node, child in zip(self.calls, self.nodes, site.open(self), strict=True)
             )
         return found
 
@@ -1268,9 +1256,7 @@ def missing_input(primitive: WorkflowPrimitive[Any, Any], context: object) -> st
     )
 
 
-def swapped(
-    primitive: WorkflowPrimitive[Any, Any], context: object, input_data: object
-) -> str:
+def swapped(primitive: WorkflowPrimitive[Any, Any], context: object, input_data: object) -> str:
     """Return the text of the error for a first argument that is no context."""
     if isinstance(input_data, WorkflowContext):
         return (

@@ -9,37 +9,16 @@ that was not given one, so it must cost one `object.__new__`. Its slots stay emp
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Never, Protocol
+from typing import TYPE_CHECKING, Any, Never
 
 from tta_dev_primitives.errors import ConfigurationError, ContextFieldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ("FreshContext", "SpanContextLike", "WorkflowContext")
+    from tta_dev_primitives.core.protocols import SpanContextLike
 
-
-class SpanContextLike(Protocol):
-    """The identity of a span elsewhere: what W3C Trace Context carries.
-
-    OpenTelemetry's `SpanContext` fits, and so does
-    `tta_dev_primitives.observability.SpanContext`.
-    """
-
-    @property
-    def trace_id(self) -> int:
-        """128-bit trace id, not zero."""
-        ...
-
-    @property
-    def span_id(self) -> int:
-        """64-bit span id, not zero."""
-        ...
-
-    @property
-    def trace_flags(self) -> int:
-        """W3C trace flags; bit 0 says that the trace is sampled."""
-        ...
+__all__ = ("FreshContext", "WorkflowContext")
 
 
 def _new_correlation_id(context: WorkflowContext) -> str:

@@ -26,6 +26,7 @@ from typing import (
     Generic,
     ParamSpec,
     Protocol,
+    Self,
     TypeAlias,
     TypeVar,
     cast,
@@ -133,7 +134,7 @@ class DecoratedFunction(Generic[P, R]):
         return cast("R", self._around(self._function, args, kwargs))
 
     @overload
-    def __get__(self, instance: None, owner: type, /) -> DecoratedFunction[P, R]: ...
+    def __get__(self, instance: None, owner: type, /) -> Self: ...
     @overload
     def __get__(
         self: _Method[Self_, Q, T], instance: Self_, owner: type | None = None, /

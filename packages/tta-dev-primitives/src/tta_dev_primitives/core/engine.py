@@ -22,27 +22,26 @@ import os
 import random
 from contextvars import ContextVar
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tta_dev_primitives.core import clock
 from tta_dev_primitives.core.context import FreshContext
 from tta_dev_primitives.errors import Filtered
 
 if TYPE_CHECKING:
+    from typing import Protocol
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
-    from tta_dev_primitives.core.context import SpanContextLike, WorkflowContext
-    from tta_dev_primitives.core.protocols import CallerObserver, Observer, StartObserver
+    from tta_dev_primitives.core.context import WorkflowContext
+    from tta_dev_primitives.core.protocols import SpanContextLike, CallerObserver, Observer, StartObserver
     from tta_dev_primitives.core.record import Call, Status
+    from tta_dev_primitives.core.stream import Stream
 
 __all__ = (
     "SETTLE_EVERY",
     "Frame",
     "Listening",
-    "Node",
-    "Recorder",
     "Site",
-    "SiteStats",
     "add_observer",
     "annotate",
     "close",
@@ -65,62 +64,64 @@ __all__ = (
 T = TypeVar("T")
 
 
-class SiteStats(Protocol):
-    """What a recorder keeps for one place in a workflow."""
+if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 
-    @property
-    def path(self) -> str:
-        """The path under which the statistics are kept."""
-        ...
+    class SiteStats(Protocol):
+        """What a recorder keeps for one place in a workflow."""
 
-    @property
-    def push(self) -> Callable[[float], object]:
-        """Take the duration of a call that ended well, in seconds; must be fast."""
-        ...
+        @property
+        def path(self) -> str:
+            """The path under which the statistics are kept."""
+            ...
 
-    def failed(self, duration: float, error: BaseException) -> None:
-        """Take a call that did not end well."""
-        ...
+        @property
+        def push(self) -> Callable[[float], object]:
+            """Take the duration of a call that ended well, in seconds; must be fast."""
+            ...
 
-    def settle(self) -> None:
-        """Fold what was pushed, if that is worth while."""
-        ...
+        def failed(self, duration: float, error: BaseException) -> None:
+            """Take a call that did not end well."""
+            ...
 
-
-class Recorder(Protocol):
-    """The default recorder: it hands out what each place feeds."""
-
-    def stats(self, name: str, path: str, kind: str) -> SiteStats:
-        """Return the statistics of a place, the same for the same name and path."""
-        ...
+        def settle(self) -> None:
+            """Fold what was pushed, if that is worth while."""
+            ...
 
 
-class Node(Protocol):
-    """What the engine needs to know of a primitive."""
+    class Recorder(Protocol):
+        """The default recorder: it hands out what each place feeds."""
 
-    @property
-    def name(self) -> str:
-        """Its own name."""
-        ...
+        def stats(self, name: str, path: str, kind: str) -> SiteStats:
+            """Return the statistics of a place, the same for the same name and path."""
+            ...
 
-    @property
-    def type_name(self) -> str:
-        """Its class in snake case."""
-        ...
 
-    @property
-    def segments(self) -> tuple[str, ...]:
-        """The last part of each child's path."""
-        ...
+    class Node(Protocol):
+        """What the engine needs to know of a primitive."""
 
-    @property
-    def nodes(self) -> tuple[Node, ...]:
-        """The primitives directly inside it."""
-        ...
+        @property
+        def name(self) -> str:
+            """Its own name."""
+            ...
 
-    def site(self, state: Listening, path: str) -> Site:
-        """Return this node's place at `path`, remembered from run to run."""
-        ...
+        @property
+        def type_name(self) -> str:
+            """Its class in snake case."""
+            ...
+
+        @property
+        def segments(self) -> tuple[str, ...]:
+            """The last part of each child's path."""
+            ...
+
+        @property
+        def nodes(self) -> tuple[Node, ...]:
+            """The primitives directly inside it."""
+            ...
+
+        def site(self, state: Listening, path: str) -> Site:
+            """Return this node's place at `path`, remembered from run to run."""
+            ...
 
 
 class Listening:
@@ -152,9 +153,7 @@ class Listening:
     def framed(self) -> bool:
         """Whether a run that begins now needs frames."""
         return (
-            self.ambient
-            or bool(self.live)
-            or (self.log_enabled is not None and self.log_enabled())
+            self.ambient or bool(self.live) or (self.log_enabled is not None and self.log_enabled())
         )
 
     def observers_of_a_run(self) -> tuple[Observer, ...]:
@@ -192,9 +191,7 @@ class Site:
         self.path: str = path
         self.kind: str = kind
         self.stats: SiteStats | None = (
-            None
-            if state.recorder is None
-            else state.recorder.stats(name, counted_as or path, kind)
+            None if state.recorder is None else state.recorder.stats(name, counted_as or path, kind)
         )
         self.push: Callable[[float], object] = _ignore if self.stats is None else self.stats.push
         self.children: tuple[Site, ...] | None = None
@@ -219,7 +216,6 @@ class Site:
             )
         return children
 
-
     def failed(self, duration: float, error: BaseException) -> None:
         """Count a call that did not end well."""
         if self.stats is not None:
@@ -238,7 +234,7 @@ class Site:
                 site.stats.settle()
 
 
-SETTLE_EVERY = 128
+SETTLE_EVERY = 512
 """How many durations of one place are kept before they are folded; a power of two."""
 
 
@@ -469,7 +465,6 @@ listening: Listening | None = _PENDING
 """Who listens; None when nobody does. Read once by each composite run."""
 
 
-
 def _ask_package() -> None:
     """Let the package install its default observers, which stand in layers above this one."""
     import_module("tta_dev_primitives").install_default_observers()
@@ -638,8 +633,17 @@ def close(frame: Frame, error: BaseException | None = None) -> None:
             else:
                 stats.failed(end - frame.started, error)
         if frame.live:
-            _tell_ended(frame, site, frame.span_id, frame.parent_span_id, frame.started, end,
-                        error, frame.attributes, 1)
+            _tell_ended(
+                frame,
+                site,
+                frame.span_id,
+                frame.parent_span_id,
+                frame.started,
+                end,
+                error,
+                frame.attributes,
+                1,
+            )
     if stats is not None:
         stats.settle()
 
@@ -812,7 +816,7 @@ def _tell_ended(
         _tell(observer, observer.ended, record)
 
 
-stream_type: type | None = None
+stream_type: type[Stream[Any]] | None = None
 """The class of streams, once that module is loaded: their calls end when they do."""
 
 

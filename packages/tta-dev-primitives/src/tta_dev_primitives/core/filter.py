@@ -115,9 +115,7 @@ class FilterPrimitive(WorkflowPrimitive[TIn, TOut]):
         condition = self._condition
         if isinstance(input_data, AsyncIterable):
             pieces = cast("AsyncIterable[object]", input_data).__aiter__()
-            return Stream(
-                self._pieces(context, pieces), before=pieces, stage=self, context=context
-            )
+            return Stream(self._pieces(context, pieces), before=pieces, stage=self, context=context)
         if not isinstance(input_data, Iterable) or isinstance(input_data, _WHOLE):
             value = cast("object", input_data)
             if await condition(context, value):

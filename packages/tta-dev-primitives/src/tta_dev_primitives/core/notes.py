@@ -8,27 +8,29 @@ a path is worked out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from tta_dev_primitives.core import clock
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from collections.abc import Iterable
 
     from tta_dev_primitives.core.context import WorkflowContext
 
+    class _Place(Protocol):
+        @property
+        def name(self) -> str: ...
+
+        @property
+        def segments(self) -> tuple[str, ...]: ...
+
+        @property
+        def nodes(self) -> tuple[_Place, ...]: ...
+
+
 __all__ = ("forget", "locate", "locate_among", "path_of")
-
-
-class _Place(Protocol):
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def segments(self) -> tuple[str, ...]: ...
-
-    @property
-    def nodes(self) -> tuple[_Place, ...]: ...
 
 
 class _Note(str):

@@ -575,9 +575,7 @@ class _Race:
         self.results[index] = result
         self.done += 1
         policy = self.owner._policy
-        if (policy == "first_success") or (
-            policy == "quorum" and self.done == self.owner._quorum
-        ):
+        if (policy == "first_success") or (policy == "quorum" and self.done == self.owner._quorum):
             self.crew.stop()
 
     def failed(self, index: int, error: Exception) -> None:
@@ -587,8 +585,7 @@ class _Race:
         self.errors.append((index, error))
         policy = self.owner._policy
         if policy == "fail_fast" or (
-            policy == "quorum"
-            and len(self.results) - len(self.errors) < self.owner._quorum
+            policy == "quorum" and len(self.results) - len(self.errors) < self.owner._quorum
         ):
             self.crew.stop()
 

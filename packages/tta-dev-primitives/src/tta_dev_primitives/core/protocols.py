@@ -9,10 +9,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.core.context import SpanContextLike
     from tta_dev_primitives.core.record import Call, Record
 
-__all__ = ("CallerObserver", "NullObserver", "Observer", "StartObserver")
+__all__ = ("CallerObserver", "NullObserver", "Observer", "SpanContextLike", "StartObserver")
+
+
+class SpanContextLike(Protocol):
+    """The identity of a span elsewhere: what W3C Trace Context carries.
+
+    OpenTelemetry's `SpanContext` fits, and so does
+    `tta_dev_primitives.observability.SpanContext`.
+    """
+
+    @property
+    def trace_id(self) -> int:
+        """128-bit trace id, not zero."""
+        ...
+
+    @property
+    def span_id(self) -> int:
+        """64-bit span id, not zero."""
+        ...
+
+    @property
+    def trace_flags(self) -> int:
+        """W3C trace flags; bit 0 says that the trace is sampled."""
+        ...
 
 
 @runtime_checkable

@@ -121,9 +121,7 @@ class RouterPrimitive(Composite[TIn, TOut]):
             as_primitive(s, role=f"route {key!r} of Router") for key, s in named.items()
         )
         self._labels = tuple(path_safe(key) for key in self._routes)
-        self._selector = (
-            None if selector is None else Chooser(selector, role="selector of Router")
-        )
+        self._selector = None if selector is None else Chooser(selector, role="selector of Router")
         if default_route is not None and default_route not in self._routes:
             message = f"default_route {default_route!r} is no route; {self._listed()}"
             raise ConfigurationError(message)
@@ -138,8 +136,10 @@ class RouterPrimitive(Composite[TIn, TOut]):
         strange = [key for key in costs if key not in self._routes]
         missing = [key for key in self._routes if key not in costs]
         if strange or missing:
-            what = f"costs for {strange[0]!r}, which is no route" if strange else (
-                f"no cost for the route {missing[0]!r}"
+            what = (
+                f"costs for {strange[0]!r}, which is no route"
+                if strange
+                else (f"no cost for the route {missing[0]!r}")
             )
             message = f"Router was given {what}; {self._listed()}"
             raise ConfigurationError(message)

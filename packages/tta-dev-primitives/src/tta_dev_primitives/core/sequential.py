@@ -20,6 +20,7 @@ from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.annotations import check_fit
 from tta_dev_primitives.core.base import (
     MISSING,
+    NOT_AN_INPUT,
     Composite,
     FunctionPrimitive,
     as_primitive,
@@ -47,8 +48,6 @@ T = TypeVar("T")
 _Plan: TypeAlias = "tuple[bool, tuple[Callable[..., Awaitable[Any]], ...]]"
 
 _new: Any = object.__new__
-
-
 
 
 class SequentialPrimitive(Composite[TIn, TOut]):
@@ -188,8 +187,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     ) -> Any:
         """Run the steps; see `WorkflowPrimitive.execute`. The engine alone gives `site`."""
         if input_data is MISSING:
-            kind = context.__class__
-            if kind is WorkflowContext or kind is FreshContext or context is MISSING:
+            if context.__class__ in NOT_AN_INPUT:
                 raise TypeError(missing_input(self, context))
             value = context
             context = None  # made below, unless no step wants it
@@ -290,9 +288,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                 bind_at(call, child) if node.opens_frame else call
                 for call, node, child in zip(calls, self.nodes, children, strict=True)
             )
-        pairs = site.pairs = tuple(
-            zip(calls, (child.push for child in children), strict=True)
-        )
+        pairs = site.pairs = tuple(zip(calls, (child.push for child in children), strict=True))
         return pairs
 
     async def _run_framed(  # noqa: C901, PLR0912 - one loop per way to run, written out

@@ -135,9 +135,7 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
             if token is not None:
                 engine.current.reset(token)
 
-    async def _next_within(
-        self, seconds: float, expired: Callable[[float], Exception]
-    ) -> T_co:
+    async def _next_within(self, seconds: float, expired: Callable[[float], Exception]) -> T_co:
         """Read the next item, or close the source when it does not come in time."""
         limit = asyncio.timeout(seconds)
         try:
@@ -516,9 +514,7 @@ class AggregatePrimitive(WorkflowPrimitive[TIn, TOut]):
         initial: R,
         name: str | None = None,
     ) -> None: ...
-    def __init__(
-        self, function: Any, *, initial: Any = MISSING, name: str | None = None
-    ) -> None:
+    def __init__(self, function: Any, *, initial: Any = MISSING, name: str | None = None) -> None:
         if not callable(function):
             message = f"Aggregate takes a function, not {function!r:.60}"
             raise CompositionError(message)

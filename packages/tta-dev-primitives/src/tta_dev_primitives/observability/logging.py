@@ -15,6 +15,7 @@ import logging
 import sys
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TextIO, TypeAlias, cast
 
 from tta_dev_primitives.core import engine
@@ -530,10 +531,8 @@ class LogObserver:
 
     def __init__(self) -> None:
         self._logger = logging.getLogger(WORKFLOW_LOGGER)
-
-    def enabled(self) -> bool:
-        """Whether the logger's level lets any of these lines through."""
-        return self._logger.isEnabledFor(logging.INFO)
+        self.enabled: Callable[[], bool] = partial(self._logger.isEnabledFor, logging.INFO)
+        """Says whether the logger's level lets any of these lines through; asked for every run."""
 
     def ended(self, record: Record, /) -> None:
         """Write the line of a call."""

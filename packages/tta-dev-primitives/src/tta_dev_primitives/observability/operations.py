@@ -43,7 +43,7 @@ class OperationPrimitive(FunctionPrimitive[Any, Any]):
         attributes: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(function, name=name)
-        self.attributes = dict(attributes or {})
+        self.attributes: dict[str, object] = dict(attributes or {})
 
     @property
     def bound(self) -> Any:

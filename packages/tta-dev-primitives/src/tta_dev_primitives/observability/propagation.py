@@ -21,7 +21,7 @@ from tta_dev_primitives.observability.redaction import is_sensitive_key, scrub_t
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
 
-    from tta_dev_primitives.core.context import SpanContextLike
+    from tta_dev_primitives.core.protocols import SpanContextLike
 
 __all__ = (
     "SpanContext",

@@ -105,12 +105,12 @@ class CacheStats:
         bypasses: int = 0,
         size: int = 0,
     ) -> None:
-        self.hits = hits
-        self.misses = misses
-        self.expirations = expirations
-        self.evictions = evictions
-        self.bypasses = bypasses
-        self.size = size
+        self.hits: int = hits
+        self.misses: int = misses
+        self.expirations: int = expirations
+        self.evictions: int = evictions
+        self.bypasses: int = bypasses
+        self.size: int = size
 
     @property
     def hit_rate(self) -> float:
@@ -144,8 +144,8 @@ class LRU:
         """Each value with the time from which on it is too old, the most recently used one last."""
         self._max_size = max_size
         self._ttl = ttl
-        self.evictions = 0
-        self.expirations = 0
+        self.evictions: int = 0
+        self.expirations: int = 0
 
     def get(self, key: Hashable, now: float, default: Any = MISSING) -> Any:
         """Return the value at `key`, now the most recently used, or `default`."""
@@ -270,12 +270,12 @@ class CachePrimitive(Wrapper[TIn, TOut]):
             raise ConfigurationError(message)
         given = ttl if ttl_seconds is None else ttl_seconds
         self._ttl = check_seconds("ttl", _TTL if given is None else given, infinite=True)
-        self.fields = _checked_fields(context_fields)
+        self.fields: tuple[str, ...] | None = _checked_fields(context_fields)
         if clock is not None and not callable(cast("object", clock)):
             message = f"clock must be a function that gives seconds, not {clock!r:.60}"
             raise ConfigurationError(message)
         self._name = check_name(name) if name is not None else None
-        self.store = _Store(LRU(max_size=self._size, ttl=self._ttl), clock)
+        self.store: _Store = _Store(LRU(max_size=self._size, ttl=self._ttl), clock)
         self._refresh()
 
     def _refresh(self) -> None:

@@ -38,10 +38,10 @@ class Flight:
     __slots__ = ("_waiting", "adrift", "done", "error", "loop", "parent", "value", "waits_for")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self.parent: Flight | None = None
-        self.done = False
-        self.adrift = False
+        self.done: bool = False
+        self.adrift: bool = False
         self.value: Any = None
         self.error: Exception | None = None
         # Made when the first one waits; most runs are never waited for.

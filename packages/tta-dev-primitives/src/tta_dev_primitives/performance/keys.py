@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ def _key(value: Any) -> Hashable:  # noqa: C901, PLR0911 - one line for each kin
         return kind, make(value)
     if isinstance(value, enum.Enum):
         return kind, value.name
+    if kind.__module__ == "decimal" and kind.__qualname__ == "Decimal":  # not imported for this
+        return kind, str(value)  # 1.0 and 1.00 are equal, but not the same
     if isinstance(value, type):
         return type, value
     fields = getattr(kind, "__dataclass_fields__", None)
@@ -126,7 +127,6 @@ _BY_TYPE: dict[type, Callable[[Any], Hashable]] = {
     set: _unordered,
     frozenset: _unordered,
     range: _itself,
-    Decimal: str,  # 1.0 and 1.00 are equal, but not the same
     dt.date: _itself,
     dt.datetime: _moment,
     dt.time: _moment,

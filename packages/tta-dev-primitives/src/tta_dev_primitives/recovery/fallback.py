@@ -166,7 +166,7 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         same = all(signature[1] == out for signature in signatures)
         return signatures[0][0], out if same else Any
 
-    async def _execute_impl(  # noqa: C901 - written out for speed
+    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
         self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
     ) -> Any:
         if engine.listening is not None:

@@ -101,12 +101,12 @@ class Backoff:
         maximum: float | None = None,
         jitter: Jitter = "full",
     ) -> None:
-        self.factor = check_seconds("backoff_factor", factor)
+        self.factor: float = check_seconds("backoff_factor", factor)
         if self.factor < 1:
             message = f"backoff_factor must be at least 1, not {factor!r}"
             raise ConfigurationError(message)
-        self.initial = check_seconds("initial_delay", initial, zero=True)
-        self.maximum = (
+        self.initial: float = check_seconds("initial_delay", initial, zero=True)
+        self.maximum: float = (
             max(_MAX_DELAY, self.initial)
             if maximum is None
             else check_seconds("max_delay", maximum, zero=True)
@@ -117,7 +117,7 @@ class Backoff:
         if jitter not in _JITTERS:
             message = f"jitter must be 'full', 'equal' or 'none', not {jitter!r}"
             raise ConfigurationError(message)
-        self.jitter = jitter
+        self.jitter: Jitter = jitter
 
     def bound(self, attempt: int) -> float:
         """Return the longest pause after failed attempt number `attempt` (from 1), in seconds."""
@@ -174,7 +174,7 @@ class Attempts:
         self._rng = rng or _random
         self._pool = [limit - 1] if pool is None else pool
         self._deadline = deadline
-        self.number = 1
+        self.number: int = 1
         """The number of the attempt that runs or has just failed, from 1."""
 
     def failed(self, now: float, error: BaseException) -> float | None:
@@ -447,9 +447,7 @@ class _Retrying(Protocol):
     @overload
     def __call__(self, primitive: WorkflowPrimitive[In, Out], /) -> RetryPrimitive[In, Out]: ...
     @overload
-    def __call__(
-        self, primitive: Callable[P, C], /
-    ) -> DecoratedFunction[P, C]: ...
+    def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
 
 
 @overload

@@ -190,10 +190,11 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
                         result = run.checked(await run.call(0, input_data))
                         if result.__class__ is engine.stream_type:
                             await self._limited(result)
-                        return result
                     except TimeoutError:
                         steps_own = True
                         raise
+                    else:
+                        return result
             except TimeoutError as error:
                 if steps_own:
                     raise
@@ -229,9 +230,7 @@ class _Timing(Protocol):
     @overload
     def __call__(self, primitive: WorkflowPrimitive[In, Out], /) -> TimeoutPrimitive[In, Out]: ...
     @overload
-    def __call__(
-        self, primitive: Callable[P, C], /
-    ) -> DecoratedFunction[P, C]: ...
+    def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
 
 
 @overload

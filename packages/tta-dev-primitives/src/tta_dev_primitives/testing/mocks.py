@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ("Mock", "MockCall", "MockPrimitive")
 
-TOut = TypeVar("TOut", covariant=True)  # noqa: PLC0105 - named as in the core
+TOut = TypeVar("TOut", covariant=True)
 R = TypeVar("R")
 S = TypeVar("S")
 
