@@ -27,6 +27,9 @@ LOWEST_PYTHON = "3.11"
 
 PUBLIC_HOSTS = frozenset({"pypi.org", "files.pythonhosted.org"})
 
+# Two processes; a file goes to one of them whole, since costly fixtures serve a file.
+PARALLEL = ("-n", "2", "--dist", "loadfile")
+
 
 @dataclass(slots=True)
 class Counts:
@@ -188,7 +191,8 @@ def docs(session: Session) -> None:
 def unit(session: Session) -> None:
     """The whole suite, in the workspace's own environment."""
     folders = [*(package.tests for package in session.packages), ROOT / "scripts/tests"]
-    session.pytest(f"all packages together, Python {pythons.CURRENT}", *folders, through=())
+    label = f"all packages together, Python {pythons.CURRENT}"
+    session.pytest(label, *PARALLEL, *folders, through=())
 
 
 def other_pythons(session: Session) -> None:
@@ -199,7 +203,8 @@ def other_pythons(session: Session) -> None:
         if interpreter := pythons.find(version):
             through = (UV, "run", "--isolated", "--locked", "--quiet", "--python", interpreter)
             folders = [package.tests for package in session.packages]
-            session.pytest(f"all packages together, Python {version}", *folders, through=through)
+            label = f"all packages together, Python {version}"
+            session.pytest(label, *PARALLEL, *folders, through=through)
         else:
             print(
                 f"  absent  Python {version}: no interpreter here that runs, not tested", flush=True

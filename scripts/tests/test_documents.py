@@ -38,7 +38,9 @@ def test_the_blocks_of_a_document_run(
         for example in _BLOCKS.parse(document).examples():
             example.evaluate()
     printed = capsys.readouterr().out
-    for shown in re.findall(r"```python\n.*?```\n\n```text\n(.*?)```", document.read_text(), re.S):
+    for shown in re.findall(
+        r"```python\n.*?```\n\n```text\n(.*?)```", document.read_text(), re.DOTALL
+    ):
         assert shown.strip() in printed
 
 
