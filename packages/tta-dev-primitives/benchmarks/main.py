@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .measure import FULL, QUICK
 from .peers import NAMES, find
-from .report import Machine, as_json, as_markdown, as_text, put_into
+from .report import Machine, as_json, as_markdown, as_summary, as_text, put_into
 from .row import Measured, Outcome
 from .rows import select
 
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--json", type=Path, metavar="FILE", help="write the report as JSON as well")
     add("--markdown", type=Path, metavar="FILE", help="put the report between a page's markers")
+    add("--summary", type=Path, metavar="FILE", help="put the few chief rows into a page")
     add("--list", action="store_true", help="print the keys of all rows and their budgets")
     return parser
 
@@ -85,6 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         page = options.markdown.read_text(encoding="utf-8") if options.markdown.exists() else ""
         options.markdown.write_text(
             put_into(page, as_markdown(outcomes, machine)), encoding="utf-8"
+        )
+    if options.summary is not None:
+        page = options.summary.read_text(encoding="utf-8") if options.summary.exists() else ""
+        options.summary.write_text(
+            put_into(page, as_summary(outcomes, machine), "summary"), encoding="utf-8"
         )
     return int(any(outcome.measured.ours is None and _failed(outcome) for outcome in outcomes))
 

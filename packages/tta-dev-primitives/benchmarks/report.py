@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from .row import Outcome
 
-__all__ = ("Machine", "as_json", "as_markdown", "as_text", "put_into", "shown")
+__all__ = (
+    "SUMMARY",
+    "Machine",
+    "as_json",
+    "as_markdown",
+    "as_summary",
+    "as_text",
+    "put_into",
+    "shown",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,18 +236,38 @@ def _peer_table(outcomes: Sequence[Outcome]) -> str:
     return _table(("what", "ours", *names), rows)
 
 
-def put_into(page: str, text: str) -> str:
-    """Replace the part of a page that was generated on this version of Python; add it if new.
+SUMMARY = (
+    "chain.10.input.off",
+    "chain.100.input.off",
+    "chain.10.input.recorder",
+    "fan-out.10.suspending.off",
+    "import.core",
+    "failure.frames",
+)
+"""The rows that the README shows."""
+
+
+def as_summary(outcomes: Sequence[Outcome], machine: Machine) -> str:
+    """Return the few rows that a first page shows; those that were not measured are left out."""
+    by_key = {outcome.row.key: outcome for outcome in outcomes}
+    found = [by_key[key] for key in SUMMARY if key in by_key]
+    rows = [(one.row.title, *_cells(one)[1:2], _cells(one)[5], one.row.against) for one in found]
+    return f"{machine.python}:\n\n{_table(('what', 'ours', 'best peer', 'against'), rows)}"
+
+
+def put_into(page: str, text: str, part: str = "") -> str:
+    """Replace a generated part of a page; add it if it is new.
 
     Args:
         page: The page as it is.
-        text: What stands between this version's markers afterwards.
+        text: What stands between the part's markers afterwards.
+        part: The name in the markers. Default: this version of Python.
 
     Raises:
         ValueError: A marker has lost its counterpart.
     """
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    begin, end = f"<!-- begin benchmarks {version} -->", f"<!-- end benchmarks {version} -->"
+    part = part or f"{sys.version_info.major}.{sys.version_info.minor}"
+    begin, end = f"<!-- begin benchmarks {part} -->", f"<!-- end benchmarks {part} -->"
     block = f"{begin}\n\n{text}\n\n{end}"
     if begin not in page and end not in page:
         return f"{page.rstrip()}\n\n{block}\n"

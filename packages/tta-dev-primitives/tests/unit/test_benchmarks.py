@@ -499,3 +499,8 @@ def test_the_command_writes_what_it_is_asked_for(
     assert "2 rows: 2 met" in capsys.readouterr().out
     assert page.read_text(encoding="utf-8").startswith("# Performance\n\n<!-- begin benchmarks")
     assert len(json.loads(data.read_text(encoding="utf-8"))["rows"]) == 2
+
+
+def test_the_rows_of_the_summary_exist() -> None:
+    """A row that was renamed would vanish from the first page without a word."""
+    assert set(report.SUMMARY) <= {one.key for one in rows.ROWS}
