@@ -683,8 +683,8 @@ def test_both_names_of_the_time_to_live_are_one_too_many() -> None:
 
 def test_a_time_to_live_without_end_is_allowed() -> None:
     """For as long as there is room."""
-    assert Cache is CachePrimitive
     assert Cache(len, ttl=math.inf).run("four") == 4
+    assert Cache is CachePrimitive
 
 
 # --- statistics and eviction, without a loop ----------------------------------------------------

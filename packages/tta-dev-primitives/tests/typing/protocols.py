@@ -10,9 +10,14 @@ from typing import Any
 
 from tta_dev_primitives import WorkflowContext, WorkflowPrimitive
 from tta_dev_primitives.cli.watch import Watch
-from tta_dev_primitives.core.context import FreshContext, SpanContextLike
+from tta_dev_primitives.core.context import FreshContext
 from tta_dev_primitives.core.engine import Node, Recorder, SiteStats
-from tta_dev_primitives.core.protocols import NullObserver, Observer, StartObserver
+from tta_dev_primitives.core.protocols import (
+    NullObserver,
+    Observer,
+    SpanContextLike,
+    StartObserver,
+)
 from tta_dev_primitives.observability import SpanContext, TreeObserver
 from tta_dev_primitives.observability.logging import LogObserver
 from tta_dev_primitives.observability.metrics import MetricsRecorder, PlaceStats

@@ -73,24 +73,6 @@ class Seen:
         self.paths.append(record.path)
 
 
-STATE = (
-    "listening",
-    "_recorder",
-    "_log",
-    "_log_enabled",
-    "_added",
-    "_ambient",
-    "_install_defaults",
-)
-
-
-@pytest.fixture(autouse=True)
-def restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Observers that a test attached are gone after it."""
-    for name in STATE:
-        monkeypatch.setattr(engine, name, getattr(engine, name))
-
-
 def test_without_a_plug_in_it_is_false_and_silent(
     install: Install, caplog: pytest.LogCaptureFixture
 ) -> None:

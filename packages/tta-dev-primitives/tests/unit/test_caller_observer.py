@@ -16,7 +16,7 @@ from tta_dev_primitives.testing.observing import preserved_observers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tta_dev_primitives.core.context import SpanContextLike
+    from tta_dev_primitives.core.protocols import SpanContextLike
     from tta_dev_primitives.core.record import Record
 
 

@@ -206,8 +206,8 @@ async def test_the_record_says_which_step_answered(listening: list[Record]) -> N
 
 def test_fallback_is_the_class() -> None:
     """One constructor serves both names."""
-    assert Fallback is FallbackPrimitive
     assert Fallback(primary=str.upper, fallback=str.lower).run("x") == "X"
+    assert Fallback is FallbackPrimitive
 
 
 def test_contradictory_and_empty_options_are_refused() -> None:

@@ -29,22 +29,10 @@ from tta_dev_primitives.observability.metrics import disable_observability, enab
 from tta_dev_primitives.observability.propagation import current_span_context
 from tta_dev_primitives.observability.redaction import REDACTED
 
-STATE = (
-    "listening",
-    "_recorder",
-    "_log",
-    "_log_enabled",
-    "_added",
-    "_ambient",
-    "_install_defaults",
-)
-
 
 @pytest.fixture(autouse=True)
-def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nobody listens at first; our handler is gone after each test, and what stood before back."""
-    for name in STATE:
-        monkeypatch.setattr(engine, name, getattr(engine, name))
+def restored() -> Iterator[None]:
+    """Nobody listens at first; our handler is gone after each test."""
     disable_observability()
     yield
     unconfigure_logging()

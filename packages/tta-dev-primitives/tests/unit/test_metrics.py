@@ -29,22 +29,9 @@ from tta_dev_primitives.observability.metrics import (
 pytestmark = pytest.mark.usefixtures("default_observers")
 
 
-STATE = (
-    "listening",
-    "_recorder",
-    "_log",
-    "_log_enabled",
-    "_added",
-    "_ambient",
-    "_install_defaults",
-)
-
-
 @pytest.fixture
 def default_observers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The state in which a program runs, with nothing counted yet; what stood before comes back."""
-    for name in STATE:
-        monkeypatch.setattr(engine, name, getattr(engine, name))
+    """The state in which a program runs, with nothing counted yet."""
     monkeypatch.setattr(metrics, "_recorder", MetricsRecorder())
     enable_observability()
 

@@ -7,7 +7,7 @@ import pytest
 from tta_dev_primitives.core import engine
 from tta_dev_primitives.core.base import step
 from tta_dev_primitives.core.protocols import NullObserver
-from tta_dev_primitives.observability import collect_records
+from tta_dev_primitives.observability import collect_records, get_metrics, reset_metrics
 from tta_dev_primitives.testing import preserved_observers
 
 
@@ -48,6 +48,20 @@ def test_silence_ends_with_the_block() -> None:
         engine.silence()
         assert engine.listening is None
     assert engine.listening is listening
+
+
+async def test_calls_are_counted_on_after_a_reset_inside_the_block() -> None:
+    """What is read is what the observers that were put back write to."""
+    reset_metrics()
+    workflow = step(double).named("counted_on")
+    await workflow.execute(1)
+    with preserved_observers():
+        reset_metrics()
+        assert get_metrics("counted_on") is None
+    await workflow.execute(1)
+    metrics = get_metrics("counted_on")
+    assert metrics is not None
+    assert metrics.total == 2
 
 
 async def test_records_collected_around_the_block_are_complete() -> None:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tta_dev_primitives.core import engine
 from tta_dev_primitives.core.base import WorkflowContext
 from tta_dev_primitives.core.sequential import Sequential
 from tta_dev_primitives.errors import ConfigurationError, ContextFieldError
@@ -23,22 +22,10 @@ from tta_dev_primitives.observability.propagation import (
 )
 from tta_dev_primitives.observability.tracing import collect_records
 
-STATE = (
-    "listening",
-    "_recorder",
-    "_log",
-    "_log_enabled",
-    "_added",
-    "_ambient",
-    "_install_defaults",
-)
-
 
 @pytest.fixture(autouse=True)
-def unobserved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens, unless a test says so; what stood before comes back."""
-    for name in STATE:
-        monkeypatch.setattr(engine, name, getattr(engine, name))
+def unobserved() -> None:
+    """Nobody listens, unless a test says so."""
     disable_observability()
 
 

@@ -115,7 +115,7 @@ def same(value: int) -> int:
     return value
 
 
-WORKFLOWS: dict[str, WorkflowPrimitive[Any, Any]] = {
+WORKFLOWS: dict[str, Any] = {
     "chain": step(passes) >> passes >> passes,
     "fan-out": step(passes) >> (step(passes) | passes | passes) >> passes,
     "limited": Parallel([passes] * 5, max_concurrency=2),
@@ -198,7 +198,6 @@ def test_the_root_hangs_under_the_caller_of_another_process(heard: Recording) ->
 
 def test_statuses_tell_success_failure_filtering_and_cancellation_apart(heard: Recording) -> None:
     """On the step and on everything around it."""
-
     nothing: Any = Filter(lambda _: False)  # on a single value
 
     async def main() -> None:

@@ -34,22 +34,10 @@ from tta_dev_primitives.observability.tracing import (
     trace_operation,
 )
 
-STATE = (
-    "listening",
-    "_recorder",
-    "_log",
-    "_log_enabled",
-    "_added",
-    "_ambient",
-    "_install_defaults",
-)
-
 
 @pytest.fixture(autouse=True)
-def unobserved(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens, unless a test says so; what stood before comes back."""
-    for name in STATE:
-        monkeypatch.setattr(engine, name, getattr(engine, name))
+def unobserved() -> None:
+    """Nobody listens, unless a test says so."""
     disable_observability()
 
 

@@ -29,17 +29,17 @@ class Failure:
     __slots__ = ("arose", "causes", "lines", "link", "message", "type")
 
     def __init__(self, kind: str, message: str) -> None:
-        self.type = kind
+        self.type: str = kind
         """The class, with its module unless built in."""
-        self.message = message
+        self.message: str = message
         """The text of the exception and its notes."""
-        self.arose = False
+        self.arose: bool = False
         """Whether it was raised in this very call, so that this span shows the stack."""
         self.lines: list[Line] = []
         """The traceback, outermost call first."""
         self.causes: list[Failure] = []
         """What it was raised from, or the members of a group."""
-        self.link = ""
+        self.link: str = ""
         """How `causes` led to it."""
 
     def stack(self) -> str:

@@ -72,7 +72,7 @@ class SpanPipeline:
         self._thread.start()
 
     def _begin(self, exporter: SpanExporter) -> None:
-        self.exported = 0
+        self.exported: int = 0
         """How many spans the exporter has taken."""
         self._exporter = exporter
         self._queue: deque[Ended] = deque()

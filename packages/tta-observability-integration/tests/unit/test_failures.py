@@ -20,7 +20,7 @@ class OddError(Exception):
 def raised(error: Exception) -> Exception:
     """Return the exception with a traceback."""
     try:
-        raise error  # noqa: TRY301 - to give it a traceback
+        raise error
     except Exception as caught:  # noqa: BLE001 - any
         return caught
 
@@ -70,7 +70,7 @@ def test_causes_stand_before_what_they_caused() -> None:
     """As Python prints them."""
     try:
         try:
-            raise KeyError("inner")  # noqa: TRY301 - the situation that is tested
+            raise KeyError("inner")
         except KeyError as inner:
             raise ValueError("outer") from inner
     except ValueError as error:
@@ -83,7 +83,7 @@ def test_an_error_while_handling_another_shows_both() -> None:
     """Unless the user said `from None`."""
     try:
         try:
-            raise KeyError("inner")  # noqa: TRY301 - the situation that is tested
+            raise KeyError("inner")
         except KeyError:
             raise ValueError("outer")  # noqa: B904 - as above
     except ValueError as error:

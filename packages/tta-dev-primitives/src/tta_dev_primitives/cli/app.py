@@ -25,7 +25,7 @@ _EPILOG = (
     "target that does not import, malformed input, a missing extra); 130 interrupted."
 )
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     help="Run, draw, check and measure workflows.",
     epilog=_EPILOG,
     no_args_is_help=True,

@@ -44,7 +44,7 @@ class LiveTree:
     """
 
     def __init__(self, described: Description, watch: Watch, *, capture_stdout: bool) -> None:
-        self.console = Console(stderr=True, highlight=False)
+        self.console: Console = Console(stderr=True, highlight=False)
         self._watch = watch
         self._rows: list[_Row] = _rows_of(described)
         self._known = {path for _, path, _ in self._rows}

@@ -70,11 +70,11 @@ class Measured:
     """The result of one row: seconds per run, and the median of their ratios."""
 
     def __init__(self, row: Row, pairs: list[tuple[float, float]]) -> None:
-        self.name = row.name
-        self.budget = row.budget
-        self.bare = statistics.median(bare for bare, _ in pairs)
-        self.composed = statistics.median(composed for _, composed in pairs)
-        self.ratio = statistics.median(composed / bare for bare, composed in pairs)
+        self.name: str = row.name
+        self.budget: float = row.budget
+        self.bare: float = statistics.median(bare for bare, _ in pairs)
+        self.composed: float = statistics.median(composed for _, composed in pairs)
+        self.ratio: float = statistics.median(composed / bare for bare, composed in pairs)
 
     def facts(self) -> dict[str, float | str]:
         """Return what a machine is told."""

@@ -56,14 +56,14 @@ class Job:
         self.timeout = timeout
         self.as_document = as_document
         self.full_traceback = full_traceback
-        self.trace = None if trace is None else TraceFile(trace)
-        self.watch = Watch(self.trace)
+        self.trace: TraceFile | None = None if trace is None else TraceFile(trace)
+        self.watch: Watch = Watch(self.trace)
         self.tree: LiveTree | None = None
-        self.status = "ok"
+        self.status: str = "ok"
         self.result: object = None
-        self.streamed = False
+        self.streamed: bool = False
         self.error: BaseException | None = None
-        self.seconds = 0.0
+        self.seconds: float = 0.0
 
     def run(self) -> int:
         """Run the workflow, write what came out, and return the exit code."""

@@ -38,15 +38,15 @@ class Place:
     )
 
     def __init__(self, path: str, kind: str) -> None:
-        self.path = path
-        self.type = kind
-        self.calls = 0
-        self.failed = 0
-        self.retries = 0
-        self.running = 0
-        self.seconds = 0.0
-        self.since = 0.0
-        self.attempt = 1
+        self.path: str = path
+        self.type: str = kind
+        self.calls: int = 0
+        self.failed: int = 0
+        self.retries: int = 0
+        self.running: int = 0
+        self.seconds: float = 0.0
+        self.since: float = 0.0
+        self.attempt: int = 1
         self.status: Status | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Watch:
 
     def __init__(self, trace: TraceFile | None = None) -> None:
         self.places: dict[str, Place] = {}
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self._trace = trace
 
     def started(self, call: Call, /) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import typing
 from abc import ABCMeta
+from functools import partial
 from types import NoneType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,7 +30,7 @@ _PROMOTED: dict[type, tuple[type, ...]] = {float: (int,), complex: (int, float)}
 
 def of_function(function: Callable[..., Any], form: Form) -> tuple[Any, Any]:
     """Return the annotated types of a function's input and awaited output."""
-    while hasattr(function, "func"):  # functools.partial
+    while isinstance(function, partial):
         function = cast("Any", function).func
     target: Any = function
     if isinstance(target, type):
@@ -86,7 +87,10 @@ def check_fit(left: WorkflowPrimitive[Any, Any], right: WorkflowPrimitive[Any, A
         CompositionError: What `left` gives can never be what `right` takes.
     """
     giver, taker = left.edges[1], right.edges[0]
-    given, wanted = giver.signature[1], taker.signature[0]
+    try:
+        given, wanted = giver.signature[1], taker.signature[0]
+    except RecursionError:  # nested deeper than a signature can be read
+        return
     if cannot_fit(given, wanted):
         message = (
             f"{giver.name!r} gives {shown(given)}, but {taker.name!r} takes {shown(wanted)}; "

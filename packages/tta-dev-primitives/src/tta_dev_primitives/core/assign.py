@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from tta_dev_primitives.core.base import Composite, Run, as_primitive, check_name
+from tta_dev_primitives.core.notes import shown_value
 from tta_dev_primitives.core.parallel import ParallelPrimitive
 from tta_dev_primitives.errors import CompositionError
 
@@ -60,7 +61,8 @@ class AssignPrimitive(Composite[Mapping[str, Any], dict[str, object]]):
     ) -> dict[str, object]:
         with Run(self, context, site) as run:
             if not isinstance(input_data, Mapping):
-                message = f"{self.name!r} adds to a dict, but its input is {input_data!r:.80}"
+                shown = shown_value(input_data, 80)
+                message = f"{self.name!r} adds to a dict, but its input is {shown}"
                 raise TypeError(message)
             given = cast("Mapping[str, object]", input_data)
             added = cast("dict[str, object]", await run.call(0, given))

@@ -17,6 +17,7 @@ import sys
 import threading
 from abc import ABC
 from contextlib import suppress
+from functools import partial
 from inspect import isasyncgenfunction
 from types import CoroutineType
 from typing import (
@@ -97,7 +98,7 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
-NOT_AN_INPUT: frozenset[type] = frozenset({WorkflowContext, FreshContext, type(MISSING)})
+NOT_AN_INPUT: frozenset[type] = frozenset({WorkflowContext, FreshContext, _Missing})
 """The classes of what is no input where `execute` is given one argument."""
 _SITES_KEPT = 16  # places remembered per primitive; more would be one made anew for every run
 _local = threading.local()
@@ -169,6 +170,10 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         vars(copy).update(vars(self))
         copy._sites = None
         return copy
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled or copied: what was built, not what runs have left behind."""
+        return vars(self._copy())
 
     # --- running ----------------------------------------------------------------------------
 
@@ -247,7 +252,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
                 try:
                     result = await call(context, input_data)
                 finally:
-                    engine.current.reset(token)
+                    engine.leave(token)
             if result.__class__ is CoroutineType:
                 raise nested_awaitable(self.name, result)  # noqa: TRY301 - what follows sees to it as to any error
         except BaseException as error:
@@ -869,7 +874,7 @@ class Run:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         frame = self.frame
         if frame is not None:
-            engine.current.reset(self.token)
+            engine.leave(self.token)
         if isinstance(error, Exception):
             notes.locate(error, self.owner, self.index, self.context, attempt=self.attempt)
         if frame is not None:
@@ -978,6 +983,9 @@ class Chooser:
         """Return what it says, to be awaited."""
         return self.bound(context, input_data)
 
+    def __reduce__(self) -> tuple[Callable[..., Chooser], tuple[object]]:
+        return partial(Chooser, role="choice"), (self.primitive,)  # `bound` may be a lambda
+
 
 def as_primitive(candidate: object, *, role: str = "step") -> WorkflowPrimitive[Any, Any]:
     """Return `candidate` as a primitive.
@@ -1011,7 +1019,7 @@ def as_primitive(candidate: object, *, role: str = "step") -> WorkflowPrimitive[
     elif isinstance(candidate, (list, tuple, dict)):
         hint = "; to run several steps on one input use Parallel(...)"
     message = (
-        f"{role} must be a primitive or a callable, not {_shown(candidate)} "  # pyright: ignore[reportUnknownArgumentType]
+        f"{role} must be a primitive or a callable, not {notes.shown_value(candidate)} "  # pyright: ignore[reportUnknownArgumentType]
         f"({type(candidate).__name__}){hint}"  # pyright: ignore[reportUnknownArgumentType]
     )
     raise CompositionError(message)
@@ -1154,7 +1162,8 @@ def check_name(name: object) -> str:
         ConfigurationError: It is empty, no text, or has a `/`, `[` or `]`.
     """
     if not isinstance(name, str) or not name or not _FORBIDDEN.isdisjoint(name):
-        message = f"a step's name must be a text without '/', '[' and ']', not {_shown(name)}"
+        shown = notes.shown_value(name)
+        message = f"a step's name must be a text without '/', '[' and ']', not {shown}"
         raise ConfigurationError(message)
     return name
 
@@ -1176,7 +1185,8 @@ def check_concurrency(limit: object) -> None:
         ConfigurationError: It is neither None nor a whole number of at least 1.
     """
     if limit is not None and not (is_count(limit) and cast("int", limit) >= 1):
-        message = f"max_concurrency must be at least 1, or None for no limit, not {_shown(limit)}"
+        shown = notes.shown_value(limit)
+        message = f"max_concurrency must be at least 1, or None for no limit, not {shown}"
         raise ConfigurationError(message)
 
 
@@ -1203,7 +1213,7 @@ def _unique(names: Sequence[str]) -> tuple[str, ...]:
 
 def function_name(function: object) -> str:
     """Return what a function is called, in a form that can stand in a path."""
-    while hasattr(function, "func"):  # functools.partial
+    while isinstance(function, partial):
         function = cast("Any", function).func
     name = getattr(function, "__name__", None) or _type_name(type(function))
     return "".join("_" if c in "/[]" else c for c in str(name).strip("<>")) or "step"
@@ -1225,14 +1235,6 @@ def _type_name(cls: type) -> str:
         if len(_type_names) < 1000:  # noqa: PLR2004 - classes made at run time must not pile up
             _type_names[cls] = found
     return found
-
-
-def _shown(value: object, limit: int = 60) -> str:
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - a value whose repr fails must not hide the real error
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 def nested_awaitable(name: str, result: object) -> NestedAwaitableError:
@@ -1264,7 +1266,7 @@ def swapped(primitive: WorkflowPrimitive[Any, Any], context: object, input_data:
             f"the context comes first: execute(context, input_data)"
         )
     return (
-        f"execute() of {primitive.name!r} got {_shown(context)} as its context; "
+        f"execute() of {primitive.name!r} got {notes.shown_value(context)} as its context; "
         f"write execute(context, input_data) with a WorkflowContext, or execute(input_data)"
     )
 

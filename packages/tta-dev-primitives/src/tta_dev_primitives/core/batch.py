@@ -170,7 +170,7 @@ class _Items:
         else:
             message = (
                 f"{reader!r} takes a collection or an async iterable of items, not "
-                f"{source!r:.60} ({type(source).__name__})"
+                f"{notes.shown_value(source)} ({type(source).__name__})"
             )
             raise TypeError(message)
 
@@ -220,17 +220,26 @@ class _Work:
 
     async def run(self, call: Callable[[WorkflowContext, Any], Awaitable[Any]]) -> Any:
         """Read the source, start the items, wait for all, and return their results."""
-        self.crew.start(self._feed(call))
         try:
+            self.crew.start(self._feed(call))
             await self.crew.drain()
         finally:
             await self.items.close()
         if self.failure is not None:
-            failure, self.failure = self.failure, None  # kept, it would tie a reference cycle
-            raise failure
+            raise self._take_failure()
+        return self._take_results()
+
+    # What is handed over is kept nowhere: errors hold frames, and frames hold this object.
+
+    def _take_failure(self) -> Exception:
+        failure, self.failure = self.failure, None
+        return cast("Exception", failure)
+
+    def _take_results(self) -> list[Any]:
+        results, self.results = self.results, []
         if self.owner._ordered:
-            self.results.sort(key=_by_index)
-        return [result for _, result in self.results]
+            results.sort(key=_by_index)
+        return [result for _, result in results]
 
     async def _feed(self, call: Any) -> None:
         """Start an item whenever a place is free."""
@@ -242,12 +251,17 @@ class _Work:
                 # Each item sees the variables as they were when the call began.
                 self.crew.start(self._item(index, call, item), variables.copy())
                 index += 1
+                if self.crew.stopping:  # by an item that failed before it waited for anything
+                    return
                 if not index % _PRUNE_EVERY:
                     self.crew.prune()
+                    await asyncio.sleep(0)  # items that never wait must not hold up the loop
                 await self.slots.acquire()
         except Exception as error:  # noqa: BLE001 - of the source
             notes.locate(error, self.owner, None, self.context)
             self._fail(error)
+        except BaseException as error:  # noqa: BLE001 - raised by `drain`
+            self.crew.escape(error)
 
     async def _item(self, index: int, call: Any, item: Any) -> None:
         site, frame = self.site, self.frame
@@ -262,12 +276,13 @@ class _Work:
                 result = await call(self.context, item)
             if result.__class__ is CoroutineType:
                 raise nested_awaitable(self.owner.nodes[0].name, result)  # noqa: TRY301 - what follows sees to it as to any error
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised by `drain`, or the policy decides
             if site is not None:
                 site.failed(clock.now() - started, error)
-            if not isinstance(error, Exception):
-                raise
-            self._failed(index, error)
+            if isinstance(error, Exception):
+                self._failed(index, error)
+            else:
+                self.crew.escape(error)
         else:
             if site is not None:
                 site.push(clock.now() - started)
@@ -280,7 +295,7 @@ class _Work:
     def _failed(self, index: int, error: Exception) -> None:
         engine.hide_frame(error)  # that of `_item`
         notes.locate(error, self.owner, 0, self.context)
-        error.add_note(f"item {index} of {self.owner.name!r}, counted from 0")
+        notes.remark(error, f"item {index} of {self.owner.name!r}, counted from 0")
         if self.owner._collect:
             self._ended(index, self._outcome(None, error))
         else:
@@ -301,9 +316,10 @@ class _Work:
         if self.failure is None:
             self.failure = error
         elif self.failure is not error:
-            self.failure.add_note(
+            notes.remark(
+                self.failure,
                 f"another item failed too, while it was being cancelled: "
-                f"{type(error).__name__}: {error}"
+                f"{notes.shown_error(error)}",
             )
         self.crew.stop()
 

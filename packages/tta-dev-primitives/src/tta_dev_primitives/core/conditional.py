@@ -13,6 +13,7 @@ from tta_dev_primitives.core.base import (
     check_name,
     path_safe,
 )
+from tta_dev_primitives.core.notes import shown_value
 from tta_dev_primitives.errors import CompositionError, RoutingError
 
 if TYPE_CHECKING:
@@ -231,12 +232,13 @@ class SwitchPrimitive(Composite[TIn, TOut]):
                 if not self._has_default:
                     keys = tuple(self._cases)
                     message = (
-                        f"{self.name!r} has no case {key!r}; its cases are "
+                        f"{self.name!r} has no case {shown_value(key)}; its cases are "
                         f"{', '.join(map(repr, keys))}"
                     )
                     raise RoutingError(message, selected=key, routes=keys)
                 index = len(self._steps) - 1
-            run.note(case=str(key))
+            if run.frame is not None:
+                run.note(case=str(key) if isinstance(key, (str, int)) else shown_value(key))
             return run.checked(await run.call(index, input_data))
 
 

@@ -8,7 +8,7 @@ that was not given one, so it must cost one `object.__new__`. Its slots stay emp
 
 from __future__ import annotations
 
-import random
+import os
 from typing import TYPE_CHECKING, Any, Never
 
 from tta_dev_primitives.errors import ConfigurationError, ContextFieldError
@@ -23,13 +23,13 @@ __all__ = ("FreshContext", "WorkflowContext")
 
 def _new_correlation_id(context: WorkflowContext) -> str:
     del context
-    return f"{random.getrandbits(128):032x}"
+    return os.urandom(16).hex()
 
 
 def _new_trace_id(context: WorkflowContext) -> int:
     parent = context.parent_span_context
     # Zero is the one invalid trace id (W3C Trace Context, section 3.2.2.3).
-    return (parent.trace_id if parent is not None else 0) or random.getrandbits(128) or 1
+    return (parent.trace_id if parent is not None else 0) or int.from_bytes(os.urandom(16)) or 1
 
 
 def _new_dict(context: WorkflowContext) -> dict[str, Any]:

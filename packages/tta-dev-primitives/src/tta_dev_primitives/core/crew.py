@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Generator
     from contextvars import Context
 
 __all__ = ("Crew",)
@@ -30,7 +30,17 @@ class Crew:
     only if it waits for something (`eager_start`), unless the loop has a task factory of its own.
     """
 
-    __slots__ = ("_cancelling", "_eager", "_fatal", "_loop", "_me", "stopping", "tasks")
+    __slots__ = (
+        "_cancelling",
+        "_eager",
+        "_ending",
+        "_fatal",
+        "_loop",
+        "_me",
+        "_pruned",
+        "stopping",
+        "tasks",
+    )
 
     def __init__(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
@@ -38,6 +48,8 @@ class Crew:
         self._cancelling = 0 if me is None else me.cancelling()
         self._eager = _EAGER and loop.get_task_factory() is None
         self._fatal: BaseException | None = None
+        self._ending = False
+        self._pruned = False
         self.stopping: bool = False
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -55,8 +67,10 @@ class Crew:
                 context=context,
                 eager_start=True,  # type: ignore[call-arg, unused-ignore]  # pyright: ignore[reportCallIssue] - from Python 3.12
             )
-        else:
-            task = self._loop.create_task(work, context=context)
+        elif context is None:
+            task = self._loop.create_task(work)
+        else:  # not every task factory takes a context
+            task = context.run(self._loop.create_task, work)
         self.tasks.append(task)
 
     def stop(self) -> None:
@@ -70,28 +84,51 @@ class Crew:
                 task.cancel()
 
     def prune(self) -> None:
-        """Let go of tasks that ended well; the first task, which calls this, stays."""
-        first, *others = self.tasks
+        """Let go of tasks that ended well."""
+        self._pruned = True
         self.tasks[:] = [
-            first,
-            *(t for t in others if not t.done() or t.cancelled() or t.exception() is not None),
+            t for t in self.tasks if not t.done() or t.cancelled() or t.exception() is not None
         ]
 
-    async def drain(self) -> None:  # noqa: C901 - each way in which tasks end
+    def escape(self, error: BaseException) -> None:
+        """Stop, and let `drain` raise `error`: for what no policy holds back.
+
+        A task tells it here instead of raising it, for nobody may be waiting for that very task;
+        and `KeyboardInterrupt` and `SystemExit` would end the loop with its siblings running.
+        """
+        if self.stopping and isinstance(error, asyncio.CancelledError):
+            return  # as it was asked to
+        if not self._loop.is_closed():  # else it is being thrown away unfinished
+            self._give_up(error)
+
+    async def drain(self) -> None:
         """Wait until every task is done, whatever happens meanwhile.
 
         Raises:
             CancelledError: The caller was cancelled; or a task was, and not by `stop`.
             BaseException: What else a task let out.
         """
+        await self._await_all()
+        while self._pruned:  # the list became shorter under the loop, which missed some then
+            self._pruned = False
+            await self._await_all()
+        if self._fatal is not None:
+            try:
+                raise self._fatal
+            finally:
+                self._fatal = None  # the traceback holds this frame: no reference cycle
+
+    async def _await_all(self) -> None:
+        waiter = _Waiter(self)
         for task in self.tasks:  # grows while tasks start others
             while not task.done():
+                waiter.task = task
                 try:
-                    await task
+                    await waiter
                 except asyncio.CancelledError as error:
                     if not self.stopping or not task.done() or self._cancelled():
                         self._give_up(error)
-                except BaseException as error:  # noqa: BLE001 - raised below, once all are done
+                except BaseException as error:  # noqa: BLE001 - raised by `drain`, once all are done
                     self._give_up(error)
                 if self._fatal is None and self._cancelled():  # and the task swallowed it
                     self._give_up(asyncio.CancelledError())
@@ -99,13 +136,18 @@ class Crew:
                 escaped = task.exception()
                 if escaped is not None and self._fatal is not escaped:
                     self._give_up(escaped)
+                del escaped  # no reference cycle through this frame
             elif not self.stopping:
                 self._give_up(asyncio.CancelledError())
-        if self._fatal is not None:
-            try:
-                raise self._fatal
-            finally:
-                self._fatal = None  # the traceback holds this frame: no reference cycle
+
+    def cancel(self) -> None:
+        """Cancel every task, once, also one that calls this: the caller of `drain` must end."""
+        self.stopping = True
+        if not self._ending:
+            self._ending = True
+            for task in self.tasks:
+                if not task.cancelling():  # by `stop`, and is closing what it has open
+                    task.cancel()
 
     def _cancelled(self) -> bool:
         """Whether the caller was asked to end since it made this crew."""
@@ -115,3 +157,41 @@ class Crew:
         if self._fatal is None or isinstance(self._fatal, asyncio.CancelledError):
             self._fatal = error
         self.stop()
+
+
+class _Waiter:
+    """What the caller of a crew waits for: a task of it, without handing cancellation on to that.
+
+    Awaiting a task itself would cancel this one task, and again with each further cancellation,
+    while its siblings run on until it has ended. An object that asyncio takes for a future is
+    asked to cancel as well, but may say no: then the caller is cancelled when the task has ended,
+    and until then all tasks are ending.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_crew", "task")
+
+    task: asyncio.Task[None]
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._asyncio_future_blocking = False
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the loop, for asyncio."""
+        return self.task.get_loop()
+
+    def add_done_callback(
+        self, callback: Callable[[asyncio.Task[None]], object], *, context: Context | None = None
+    ) -> None:
+        """Wake the caller when the task is done, for asyncio."""
+        self.task.add_done_callback(callback, context=context)
+
+    def cancel(self, msg: object = None) -> bool:
+        """Let all tasks end; returns that the wait for them goes on, for asyncio."""
+        del msg
+        self._crew.cancel()
+        return False

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import random
+import threading
 from contextvars import ContextVar
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -29,11 +29,17 @@ from tta_dev_primitives.core.context import FreshContext
 from tta_dev_primitives.errors import Filtered
 
 if TYPE_CHECKING:
-    from typing import Protocol
     from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from contextvars import Token
+    from typing import Protocol
 
     from tta_dev_primitives.core.context import WorkflowContext
-    from tta_dev_primitives.core.protocols import SpanContextLike, CallerObserver, Observer, StartObserver
+    from tta_dev_primitives.core.protocols import (
+        CallerObserver,
+        Observer,
+        SpanContextLike,
+        StartObserver,
+    )
     from tta_dev_primitives.core.record import Call, Status
     from tta_dev_primitives.core.stream import Stream
 
@@ -51,6 +57,7 @@ __all__ = (
     "enter",
     "hide_frame",
     "install_defaults",
+    "leave",
     "listening",
     "observe",
     "observers",
@@ -87,14 +94,12 @@ if TYPE_CHECKING:  # a protocol class costs an import more than its worth
             """Fold what was pushed, if that is worth while."""
             ...
 
-
     class Recorder(Protocol):
         """The default recorder: it hands out what each place feeds."""
 
         def stats(self, name: str, path: str, kind: str) -> SiteStats:
             """Return the statistics of a place, the same for the same name and path."""
             ...
-
 
     class Node(Protocol):
         """What the engine needs to know of a primitive."""
@@ -420,7 +425,7 @@ class BranchFrame(Frame):
 # --- span ids -----------------------------------------------------------------------------------
 
 _sequence = itertools.count()
-_id_base = random.getrandbits(64)
+_id_base = int.from_bytes(os.urandom(8))
 _MASK = (1 << 64) - 1
 # A frame's calls are numbered within 24 bits: longer chains would share ids with a later frame.
 _ORDINAL_BITS = 24
@@ -428,7 +433,7 @@ _ORDINAL_BITS = 24
 
 def _reseed_after_fork() -> None:
     global _id_base  # noqa: PLW0603 - one base per process, new in a forked child
-    _id_base = random.SystemRandom().getrandbits(64)
+    _id_base = int.from_bytes(os.urandom(8))
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
@@ -471,6 +476,7 @@ def _ask_package() -> None:
 
 
 _install_defaults: Callable[[], None] | None = _ask_package
+_lock = threading.RLock()  # for whoever changes what stands below
 _added: tuple[Observer, ...] = ()
 _recorder: Recorder | None = None
 _log: Observer | None = None
@@ -484,8 +490,9 @@ def want_frames(wanted: bool) -> None:  # noqa: FBT001 - one switch
     """Keep frames though no observer asks for records: for ids in log lines. Calls are counted."""
     global _ambient  # noqa: PLW0603 - process-wide by design
     state_for_run(listening or _PENDING)
-    _ambient = max(0, _ambient + (1 if wanted else -1))
-    _refresh()
+    with _lock:
+        _ambient = max(0, _ambient + (1 if wanted else -1))
+        _refresh()
 
 
 def state_for_run(state: Listening) -> Listening | None:
@@ -493,10 +500,12 @@ def state_for_run(state: Listening) -> Listening | None:
     global _install_defaults
     if state is not _PENDING:
         return state
-    install, _install_defaults = _install_defaults, None
-    if install is not None:
-        install()
-    _refresh()
+    with _lock:  # the first runs of several threads: one installs, the others wait for it
+        install, _install_defaults = _install_defaults, None
+        if install is not None:
+            install()
+        if listening is _PENDING:
+            _refresh()
     return listening
 
 
@@ -514,9 +523,10 @@ def install_defaults(
         log_enabled: Says whether log lines are wanted; asked once per outermost run.
     """
     global _install_defaults, _recorder, _log, _log_enabled  # noqa: PLW0603 - process-wide
-    _install_defaults = None  # decided here, so the first run does not decide again
-    _recorder, _log, _log_enabled = recorder, log, log_enabled
-    _refresh()
+    with _lock:
+        _install_defaults = None  # decided here, so the first run does not decide again
+        _recorder, _log, _log_enabled = recorder, log, log_enabled
+        _refresh()
 
 
 def silence() -> None:
@@ -533,17 +543,19 @@ def add_observer(observer: Observer) -> None:
     global _added  # noqa: PLW0603 - process-wide by design
     state_for_run(listening or _PENDING)  # the defaults first, so that order does not matter
     kind = type(observer)
-    _added = (*(o for o in _added if type(o) is not kind), observer)
-    _refresh()
+    with _lock:
+        _added = (*(o for o in _added if type(o) is not kind), observer)
+        _refresh()
 
 
 def remove_observer(observer: Observer) -> bool:
     """Stop telling `observer`; returns whether it was listening."""
     global _added  # noqa: PLW0603 - process-wide by design
-    before = _added
-    _added = tuple(o for o in before if o is not observer)
-    _refresh()
-    return len(_added) < len(before)
+    with _lock:
+        before = _added
+        _added = tuple(o for o in before if o is not observer)
+        _refresh()
+        return len(_added) < len(before)
 
 
 def observers() -> tuple[Observer, ...]:
@@ -608,6 +620,14 @@ def enter(owner: Node, context: WorkflowContext, state: Listening) -> Frame:
         if caller is not None and caller.trace_id == parent.trace_id:
             frame.caller_span_id = caller.span_id
     return frame
+
+
+def leave(token: Token[Frame | None]) -> None:
+    """Make the frame current again that was so before `current.set` gave `token`."""
+    try:
+        current.reset(token)
+    except ValueError:
+        """The call is being closed unfinished, from another context, which has its own frame."""
 
 
 def _ask_callers(state: Listening, frame: Frame) -> SpanContextLike | None:

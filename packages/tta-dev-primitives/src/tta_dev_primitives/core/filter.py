@@ -6,6 +6,7 @@ from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from tta_dev_primitives.core.base import Chooser, WorkflowPrimitive, check_name
+from tta_dev_primitives.core.notes import shown_value
 from tta_dev_primitives.core.stream import Stream, close_source
 from tta_dev_primitives.errors import Filtered
 
@@ -120,7 +121,7 @@ class FilterPrimitive(WorkflowPrimitive[TIn, TOut]):
             value = cast("object", input_data)
             if await condition(context, value):
                 return value
-            message = f"{self.name!r} held back {value!r:.80}"
+            message = f"{self.name!r} held back {shown_value(value, 80)}"
             raise Filtered(message, value=value)
         items = cast("Iterable[object]", input_data)
         kept = [item for item in items if await condition(context, item)]

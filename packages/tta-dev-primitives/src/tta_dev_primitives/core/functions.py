@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from tta_dev_primitives.core.context import WorkflowContext
 from tta_dev_primitives.errors import CompositionError
@@ -21,8 +22,8 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether calling `function` gives a coroutine."""
-    while hasattr(function, "func"):  # functools.partial
-        function = function.func  # pyright: ignore[reportFunctionMemberAccess]
+    while isinstance(function, partial):
+        function = cast("Any", function).func
     if inspect.iscoroutinefunction(function):
         return True
     call = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is wanted

@@ -15,8 +15,6 @@ from tta_dev_primitives.core import clock
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from collections.abc import Iterable
-
     from tta_dev_primitives.core.context import WorkflowContext
 
     class _Place(Protocol):
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
         def nodes(self) -> tuple[_Place, ...]: ...
 
 
-__all__ = ("forget", "locate", "locate_among", "path_of")
+__all__ = ("forget", "locate", "locate_among", "path_of", "remark", "shown_error", "shown_value")
 
 
 class _Note(str):
@@ -89,8 +87,7 @@ def locate(
     note.run = run
     note.attempt = attempt
     if found is None:
-        # As `add_note`, but past the `__setattr__` of a frozen exception.
-        vars(error).setdefault("__notes__", []).append(note)
+        remark(error, note)  # `add_note` would ask the `__setattr__` of a frozen exception
     else:
         error.__notes__[found[0]] = note
 
@@ -121,7 +118,34 @@ def path_of(error: BaseException) -> str | None:
 
 
 def _find(error: BaseException) -> tuple[int, _Note] | None:
-    for index, note in enumerate(cast("Iterable[object]", getattr(error, "__notes__", ()))):
-        if isinstance(note, _Note):
-            return index, note
+    # Past a `__getattr__` of the exception's own, which may do or raise anything.
+    kept: object = vars(error).get("__notes__")
+    if isinstance(kept, list):
+        for index, note in enumerate(cast("list[object]", kept)):
+            if isinstance(note, _Note):
+                return index, note
     return None
+
+
+def remark(error: BaseException, text: str) -> None:
+    """Add a note as `add_note` does, unless the user keeps something else in its place."""
+    kept: object = vars(error).setdefault("__notes__", [])
+    if isinstance(kept, list):
+        cast("list[str]", kept).append(text)
+
+
+def shown_error(error: BaseException) -> str:
+    """Return the type and the text of an exception, also where that has no text to give."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an error that cannot be told must not hide another
+        return type(error).__name__
+
+
+def shown_value(value: object, limit: int = 60) -> str:
+    """Return what a value looks like, cut to `limit` characters, also where its repr fails."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a value whose repr fails must not hide the real error
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= limit else f"{text[:limit]}…"

@@ -442,12 +442,12 @@ class ParallelPrimitive(Composite[TIn, TOut]):
         if engine.listening is None:
             await race.run(input_data, self.calls, race.branch)
             if race.failure is None:
-                return race.result
+                return race.take_result()
             raise race.take_failure()
         with Run(self, context, site) as run:
             await race.run(input_data, run.calls, race.watched_by(run))
             if race.failure is None:
-                return race.result
+                return race.take_result()
             raise race.take_failure()
 
 
@@ -464,7 +464,9 @@ class _Race:
         "owner",
         "result",
         "results",
+        "running",
         "sites",
+        "starting",
         "todo",
     )
 
@@ -480,6 +482,8 @@ class _Race:
         self.sites: tuple[engine.Site, ...] = ()
         self.frame: engine.Frame | None = None
         self.todo: Iterator[tuple[int, Any]] = iter(())
+        self.running = 0
+        self.starting = False
 
     async def run(
         self,
@@ -489,18 +493,20 @@ class _Race:
     ) -> None:
         """Start the branches, wait for all, and let the policy decide: `result` or `failure`."""
         crew, limit = self.crew, self.owner._limit
-        if limit is None or limit >= len(calls):
-            for index, call in enumerate(calls):
-                crew.start(branch(index, call, input_data))
-                if crew.stopping:
-                    break
-        else:
-            self.todo = iter(enumerate(calls))
-            variables = copy_context()
-            for _ in range(limit):
-                self._start_next(branch, input_data, variables)
+        try:
+            if limit is None or limit >= len(calls):
+                for index, call in enumerate(calls):
+                    crew.start(branch(index, call, input_data))
+                    if crew.stopping:
+                        break
+            else:
+                self.todo = iter(enumerate(calls))
+                self._fill(branch, input_data, copy_context())
+        except BaseException as error:  # noqa: BLE001 - a task that could not be started
+            crew.escape(error)  # raised by `drain`, once those that run are done
         await crew.drain()
         self._decide()
+        self.errors = []  # as they are handed over, lest they tie a cycle
 
     def watched_by(self, run: Run) -> Callable[[int, Any, Any], Coroutine[Any, Any, None]]:
         """Return what runs a branch for whoever listens to `run`."""
@@ -512,31 +518,44 @@ class _Race:
             return self.counted_branch
         return self.branch
 
+    def take_result(self) -> Any:
+        """Hand over the result; the frames of an error among it hold this object."""
+        result, self.result = self.result, None
+        return result
+
     def take_failure(self) -> Exception:
         """Hand over the error to raise; to keep it would tie it and its traceback into a cycle."""
         failure, self.failure = self.failure, None
         return cast("Exception", failure)
 
-    def _start_next(self, branch: Any, input_data: Any, variables: Context) -> None:
-        """Start the next branch, which starts the one after it when it ends."""
-        if self.crew.stopping:
+    def _fill(self, branch: Any, input_data: Any, variables: Context) -> None:
+        """Start branches while there is room; each that ends makes room for another."""
+        if self.starting:  # a branch that ended while it was started: the loop below goes on
             return
-        for index, call in self.todo:
 
-            async def relay(index: int = index, call: Any = call) -> None:
-                await branch(index, call, input_data)
-                self._start_next(branch, input_data, variables)
+        async def relay(index: int, call: Any) -> None:
+            await branch(index, call, input_data)
+            self.running -= 1
+            self._fill(branch, input_data, variables)
 
-            # Each branch sees the variables as they were when the call began, not those that an
-            # earlier branch left behind.
-            self.crew.start(relay(), variables.copy())
-            return
+        self.starting = True
+        try:
+            while self.running < (self.owner._limit or 1) and not self.crew.stopping:
+                following = next(self.todo, None)
+                if following is None:
+                    return
+                self.running += 1
+                # Each branch sees the variables as they were when the call began, not those that
+                # an earlier branch left behind.
+                self.crew.start(relay(*following), variables.copy())
+        finally:
+            self.starting = False
 
     async def branch(self, index: int, call: Any, input_data: Any) -> None:
         """Run one branch where nobody listens."""
         try:
             result = await call(self.context, input_data)
-        except Exception as error:  # noqa: BLE001 - the policy decides
+        except BaseException as error:  # noqa: BLE001 - the policy decides
             self.failed(index, error)
         else:
             self.succeeded(index, result)
@@ -547,10 +566,8 @@ class _Race:
         started = clock.now()
         try:
             result = await call(self.context, input_data)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the policy decides
             site.failed(clock.now() - started, error)
-            if not isinstance(error, Exception):
-                raise
             self.failed(index, error)
         else:
             site.push(clock.now() - started)
@@ -562,7 +579,7 @@ class _Race:
         engine.current.set(frame)  # in this task's own variables: nothing to reset
         try:
             result = await engine.observe(frame, index, call, self.context, input_data)
-        except Exception as error:  # noqa: BLE001 - the policy decides
+        except BaseException as error:  # noqa: BLE001 - the policy decides
             self.failed(index, error)
         else:
             self.succeeded(index, result)
@@ -578,8 +595,11 @@ class _Race:
         if (policy == "first_success") or (policy == "quorum" and self.done == self.owner._quorum):
             self.crew.stop()
 
-    def failed(self, index: int, error: Exception) -> None:
+    def failed(self, index: int, error: BaseException) -> None:
         """Take a branch's error."""
+        if not isinstance(error, Exception):
+            self.crew.escape(error)
+            return
         engine.hide_frame(error)  # that of the branch
         notes.locate(error, self.owner, index, self.context)
         self.errors.append((index, error))
@@ -620,11 +640,11 @@ class _Race:
         """Return the error that came first; later ones, of branches cut short, as its notes."""
         (_, first), *later = self.errors
         for index, error in later:
-            first.add_note(
+            notes.remark(
+                first,
                 f"branch {self.owner.segments[index]!r} failed too, while it was being "
-                f"cancelled: {type(error).__name__}: {error}"
+                f"cancelled: {notes.shown_error(error)}",
             )
-        self.errors = []  # the traceback holds this frame: no reference cycle
         return first
 
     def _outcomes(self) -> Any:
@@ -642,8 +662,7 @@ class _Race:
     def _no_quorum(self, succeeded: int) -> QuorumError:
         owner, causes = self.owner, tuple(error for _, error in self.errors)
         told = "; ".join(
-            f"{owner.segments[index]}: {type(error).__name__}: {error}"
-            for index, error in self.errors
+            f"{owner.segments[index]}: {notes.shown_error(error)}" for index, error in self.errors
         )
         message = (
             f"{owner.name!r} needs {owner._quorum} of {len(self.results)} branches, but "

@@ -14,6 +14,7 @@ from tta_dev_primitives.core.base import (
     check_name,
     path_safe,
 )
+from tta_dev_primitives.core.notes import shown_value
 from tta_dev_primitives.errors import CompositionError, ConfigurationError, RoutingError
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class RouterPrimitive(Composite[TIn, TOut]):
                 return wanted, reason
             if self._default is not None:
                 return self._default, "default"
-            message = f"{self.name!r} has no route {wanted!r}; {self._listed()}"
+            message = f"{self.name!r} has no route {shown_value(wanted)}; {self._listed()}"
             raise RoutingError(message, selected=wanted, routes=tuple(self._routes))
         left = context.remaining_budget
         if self._selector is None and self._costs is not None and left is not None:

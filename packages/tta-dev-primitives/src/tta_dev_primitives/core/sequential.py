@@ -30,7 +30,7 @@ from tta_dev_primitives.core.base import (
     nested_awaitable,
     swapped,
 )
-from tta_dev_primitives.core.context import FreshContext, WorkflowContext
+from tta_dev_primitives.core.context import FreshContext
 from tta_dev_primitives.core.engine import SETTLE_EVERY
 from tta_dev_primitives.errors import CompositionError
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from tta_dev_primitives.core.base import AnyStep, AsyncStep, SyncStep, WorkflowPrimitive
+    from tta_dev_primitives.core.context import WorkflowContext
 
 __all__ = ("Sequential", "SequentialPrimitive", "chain")
 
@@ -162,7 +163,17 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     @property
     def edges(self) -> tuple[WorkflowPrimitive[Any, Any], WorkflowPrimitive[Any, Any]]:
         """The step that takes the input and the one that gives the output."""
-        return self._ends or (self._steps[0].edges[0], self._steps[-1].edges[1])
+        found = self._ends
+        if found is None:
+            first: WorkflowPrimitive[Any, Any] = self
+            last: WorkflowPrimitive[Any, Any] = self
+            # Step by step: to ask each level for both ends doubles the work with every level.
+            while isinstance(first, SequentialPrimitive):
+                first = first._ends[0] if first._ends else first._steps[0]
+            while isinstance(last, SequentialPrimitive):
+                last = last._ends[1] if last._ends else last._steps[-1]
+            found = self._ends = first, last
+        return found
 
     def _prepare(self) -> _Plan:
         """Bind the steps: whether all take the input alone, and what to call."""
@@ -331,9 +342,10 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                 self._failed(error, context, 0.0, frame.position, value)
             raise
         finally:
-            engine.current.reset(token)
+            engine.leave(token)
             if failure is not None:
                 engine.close(frame, failure)
+                failure = None  # the traceback holds this frame: no reference cycle
         if value.__class__ is engine.stream_type:
             self._follow(value, context)
         engine.close_with(frame, value)

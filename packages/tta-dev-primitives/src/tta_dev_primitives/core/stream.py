@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
 from tta_dev_primitives.core import engine, notes
@@ -83,6 +84,7 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         "_limit",
         "_on_end",
         "_primed",
+        "_reading",
         "_source",
         "_stage",
     )
@@ -103,6 +105,7 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         self._on_end: list[Callable[[BaseException | None], object]] = []
         self._ended = False
         self._primed = False
+        self._reading = False
         self._first: Any = None
         self._limit: tuple[float, Callable[[float], Exception]] | None = None
 
@@ -117,6 +120,8 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
             return cast("T_co", first)
         if self._ended:
             raise StopAsyncIteration
+        self._read_by_nobody()
+        self._reading = True
         frame = self._frame
         # Set around one step and reset before the item is handed out: a variable that stayed set
         # across a yield would leak into the consumer.
@@ -129,11 +134,23 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
             self._end(None)
             raise
         except BaseException as error:
+            # A generator has ended by this; another iterator, or one that was cut short, has not.
+            with suppress(Exception):
+                await close_source(self._source)
             self._end(error)
             raise
         finally:
+            self._reading = False
             if token is not None:
-                engine.current.reset(token)
+                engine.leave(token)
+
+    def _read_by_nobody(self) -> None:
+        if self._reading:
+            message = (
+                "this stream is being read by another task; a stream has one reader, and is "
+                "closed by cancelling that or when it has stopped"
+            )
+            raise RuntimeError(message)
 
     async def _next_within(self, seconds: float, expired: Callable[[float], Exception]) -> T_co:
         """Read the next item, or close the source when it does not come in time."""
@@ -175,17 +192,28 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         return [item async for item in self]
 
     async def aclose(self) -> None:
-        """Close the stream and everything before it; does nothing when it has ended."""
+        """Close the stream and everything before it; does nothing when it has ended.
+
+        Raises:
+            RuntimeError: Another task is reading it.
+        """
         if self._ended:
             self._primed = False
             return
+        self._read_by_nobody()
         self._primed = False
         try:
-            await close_source(self._source)
-            # A generator that never started has no `finally` to run, so it is done from here too.
-            await close_source(self._before)
+            try:
+                await close_source(self._source)
+            finally:
+                # A generator that never started has no `finally` to run: it is done from here too.
+                await close_source(self._before)
         finally:
             self._end(None)
+
+    def __del__(self) -> None:
+        """End the records of a stream that was dropped; the loop closes its generator."""
+        self._end(None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -249,7 +277,8 @@ def _given(value: object, reader: str) -> AsyncIterator[Any]:
     """Return the iterator of a stream that a stage was given."""
     if not isinstance(value, AsyncIterable):
         message = (
-            f"{reader!r} takes a stream, but was given {value!r:.60} ({type(value).__name__}); "
+            f"{reader!r} takes a stream, but was given {notes.shown_value(value)} "
+            f"({type(value).__name__}); "
             f"put a StreamPrimitive before it"
         )
         raise TypeError(message)
@@ -328,7 +357,7 @@ class StreamPrimitive(WorkflowPrimitive[TIn, Stream[T_co]]):
             source = self.function()
         if not isinstance(source, AsyncIterator):
             message = (
-                f"{self.name!r} was to stream, but returned {source!r:.60}; "
+                f"{self.name!r} was to stream, but returned {notes.shown_value(source)}; "
                 f"give StreamPrimitive a function with `async def` and `yield`"
             )
             raise TypeError(message)
@@ -420,7 +449,7 @@ class MapPrimitive(Composite[TIn, TOut]):
                         try:
                             result = await engine.observe(frame, 0, call, context, item)
                         finally:
-                            engine.current.reset(token)
+                            engine.leave(token)
                     elif site is not None:
                         place = site.open(self)[0]
                         result = await engine.count(place, call, context, item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from tta_dev_primitives.core.base import (
@@ -79,8 +80,8 @@ def whole_step(
     """
     primitive = as_primitive(candidate, role=role)
     function: Any = getattr(primitive, "function", None)
-    while hasattr(function, "func"):  # functools.partial
-        function = function.func
+    while isinstance(function, partial):
+        function = cast("Any", function).func
     if inspect.isgeneratorfunction(function) or (
         inspect.isasyncgenfunction(function) and not streams
     ):

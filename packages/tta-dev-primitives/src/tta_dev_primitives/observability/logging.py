@@ -23,7 +23,7 @@ from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.observability.redaction import scrub, scrub_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from tta_dev_primitives.core.record import Record

@@ -432,11 +432,13 @@ class _Store:
     __slots__ = ("bypasses", "clock", "flights", "hits", "kept", "lru", "misses")
 
     def __init__(self, lru: LRU, clock: Callable[[], float] | None) -> None:
-        self.lru = lru
-        self.kept = lru.kept
-        self.clock = clock
+        self.lru: LRU = lru
+        self.kept: OrderedDict[Hashable, tuple[Any, float]] = lru.kept
+        self.clock: Callable[[], float] | None = clock
         self.flights: dict[Hashable, Flight] = {}
-        self.hits = self.misses = self.bypasses = 0
+        self.hits: int = 0
+        self.misses: int = 0
+        self.bypasses: int = 0
 
     def now(self) -> float:
         return (self.clock or clock.now)()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tta_dev_primitives.core import engine
+from tta_dev_primitives.observability import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,7 +29,8 @@ _STATE = (
 def preserved_observers() -> Generator[None]:
     """Put every process-wide observer back as it was when the block began.
 
-    What the block adds, removes or silences has no effect after it, whether it ends well or not.
+    What the block adds, removes or silences has no effect after it, whether it ends well or not;
+    what was counted before it is there again after a `reset_metrics` inside.
 
     Example:
         >>> from tta_dev_primitives.core import engine
@@ -38,9 +40,11 @@ def preserved_observers() -> Generator[None]:
         >>> engine.observers()
         ()
     """
-    state = {name: getattr(engine, name) for name in _STATE}
+    state = [(engine, name, getattr(engine, name)) for name in _STATE]
+    # `reset_metrics` replaces it: what is read must stay what the engine, put back, writes to.
+    state.append((metrics, "_recorder", metrics._recorder))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     try:
         yield
     finally:
-        for name, value in state.items():
-            setattr(engine, name, value)
+        for module, name, value in state:
+            setattr(module, name, value)
