@@ -52,7 +52,8 @@ class Pieces:
         await asyncio.sleep(1)
         self.number += 1
         if self.number == self.fail_at:
-            raise OSError
+            message = "line broke"
+            raise OSError(message)
         return self.number
 
     async def aclose(self) -> None:
@@ -65,7 +66,7 @@ def test_a_source_that_is_no_generator_is_closed_by_error_and_by_cancellation() 
 
     async def main() -> None:
         failing = Pieces(fail_at=2)
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="line broke"):
             await StreamPrimitive(lambda _: failing).stream(1).collect()  # type: ignore[call-overload]
         assert failing.closed
         slow = Pieces()
@@ -116,7 +117,7 @@ def test_a_source_that_ignores_its_closing_does_not_keep_the_ones_before_it_open
                 continue
 
     async def main() -> None:
-        from tta_dev_primitives import Stream  # noqa: PLC0415
+        from tta_dev_primitives import Stream
 
         generator = ignores(first)
         stream = Stream(generator, before=first)
@@ -203,7 +204,7 @@ def test_one_workflow_runs_in_eight_threads_at_once(mode: str) -> None:
 def test_first_runs_that_race_install_the_defaults_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """And none of them runs unobserved, nor takes the recorder away again."""
     installed: list[int] = []
-    real = engine._install_defaults or engine._ask_package  # noqa: SLF001
+    real = engine._install_defaults or engine._ask_package
 
     def install() -> None:
         installed.append(1)
@@ -217,12 +218,12 @@ def test_first_runs_that_race_install_the_defaults_once(monkeypatch: pytest.Monk
         seen.clear()
         monkeypatch.setattr(engine, "_recorder", None)
         monkeypatch.setattr(engine, "_install_defaults", install)
-        monkeypatch.setattr(engine, "listening", engine._PENDING)  # noqa: SLF001
+        monkeypatch.setattr(engine, "listening", engine._PENDING)
         together = threading.Barrier(8)
 
         def work(together: threading.Barrier = together) -> None:
             together.wait()
-            seen.append(engine.state_for_run(engine._PENDING))  # noqa: SLF001 - as each run asks
+            seen.append(engine.state_for_run(engine._PENDING))
 
         threads = [threading.Thread(target=work) for _ in range(8)]
         for thread in threads:
@@ -231,7 +232,8 @@ def test_first_runs_that_race_install_the_defaults_once(monkeypatch: pytest.Monk
             thread.join()
         assert installed == [1]
         assert len(set(map(id, seen))) == 1
-        assert seen[0] is not None and seen[0].recorder is not None
+        assert seen[0] is not None
+        assert seen[0].recorder is not None
 
 
 @pytest.mark.parametrize("debug", [False, True])
