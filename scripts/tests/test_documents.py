@@ -9,7 +9,7 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from tta_dev_primitives.observability import enable_observability
+from tta_dev_primitives.observability import enable_observability, reset_metrics
 from tta_dev_primitives.testing import preserved_observers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,8 @@ def test_the_blocks_of_a_document_run(
     """Names carry over from block to block; a `text` block after one shows what it prints."""
     monkeypatch.chdir(ROOT)
     with preserved_observers():
-        enable_observability()  # as a reader's program starts
+        enable_observability()  # as a reader's program starts, with nothing counted
+        reset_metrics()
         for example in _BLOCKS.parse(document).examples():
             example.evaluate()
     printed = capsys.readouterr().out

@@ -4,6 +4,11 @@ Every workflow below is run again and again; the n-th run is cancelled before th
 the loop, so each place where a call can be cut is cut once, in each of the three ways to run.
 """
 
+# What is done here is wrong on purpose, or has types that nobody would write down.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio
@@ -237,6 +242,7 @@ def test_a_call_cancelled_at_any_moment_is_cancelled_and_leaves_nothing(
 
     async def main(loop: Stepwise) -> None:
         cutter = Cutter(loop, WORKFLOWS[name])
+        moment = 0
         for moment in range(10_000):
             task, cuts = await cutter.cut(moment)
             if recording is not None:
@@ -266,6 +272,7 @@ def test_a_call_cancelled_again_while_it_ends_leaves_nothing_either(name: str, m
     async def main(loop: Stepwise) -> None:
         cutter = Cutter(loop, step(patient) >> quick)
         for moment in range(1, 10_000):
+            cuts = 0
             for later in range(1, 8):
                 opened.clear()
                 outer.clear()

@@ -1,5 +1,10 @@
 """Deep and wide workflows: what needs no stack takes none, and nothing takes exponential time."""
 
+# What is done here is wrong on purpose, or has types that nobody would write down.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,10 @@
 """Streams and threads handled roughly: abandoned, read twice, closed while read, raced."""
 
+# What is done here is wrong on purpose, or has types that nobody would write down.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportPrivateUsage=false
+
 from __future__ import annotations
 
 import asyncio

@@ -502,3 +502,10 @@ def test_drawing_runs_nothing() -> None:
     for style in ("tree", "mermaid", "svg"):
         (step(record) >> Loop(record, until=bool, max_iterations=2)).draw(style)
     assert calls == []
+
+
+def test_an_object_that_has_every_attribute_is_drawn() -> None:
+    """A mock answers to `func` without end."""
+    from unittest.mock import Mock
+
+    assert "mock" in draw(step(Mock(return_value=1)), "tree").lower()

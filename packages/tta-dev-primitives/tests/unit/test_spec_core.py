@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import logging
 import textwrap
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +30,7 @@ from tta_dev_primitives.observability import (
     enable_observability,
     get_metrics,
     reset_metrics,
+    unconfigure_logging,
 )
 
 
@@ -138,7 +138,7 @@ async def test_observability_of_the_package_readme(capsys: pytest.CaptureFixture
     async def call() -> str:
         return "answer"
 
-    handler = configure_logging()
+    configure_logging()
     try:
         with collect_records() as records:
             space = await run_block(
@@ -167,8 +167,7 @@ async def test_observability_of_the_package_readme(capsys: pytest.CaptureFixture
             assert await space["api_call"]() == "answer"
             assert await space["process_pipeline"]("x") == "X"
     finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+        unconfigure_logging()
     line = json.loads(capsys.readouterr().out.splitlines()[0])
     assert line["message"] == "Processing request"
     assert (line["user_id"], line["request_id"]) == (123, "abc")

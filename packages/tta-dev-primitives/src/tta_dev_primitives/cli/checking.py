@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import inspect
 import typing
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from tta_dev_primitives.cli.problems import UsageProblem, one_line
@@ -99,7 +100,7 @@ def _unresolved(node: _Node) -> Iterator[str]:
         function = getattr(type(node), "_execute_impl", None)
         if function.__module__.startswith("tta_dev_primitives."):
             return
-    while hasattr(function, "func"):  # functools.partial
+    while isinstance(function, partial):
         function = function.func
     function = inspect.unwrap(function)
     if not getattr(function, "__annotations__", None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tta_dev_primitives.core.annotations import shown
@@ -180,7 +181,7 @@ def _first_line(node: WorkflowPrimitive[Any, Any]) -> str | None:
     if target is None:
         text = type(node).__doc__
     else:
-        while hasattr(target, "func"):  # functools.partial
+        while isinstance(target, partial):
             target = target.func
         text = getattr(inspect.unwrap(target), "__doc__", None)
     lines = text.strip().splitlines() if isinstance(text, str) else []
