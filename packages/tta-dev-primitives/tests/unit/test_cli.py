@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+pytest.importorskip("typer", reason="the extra cli is not installed")
+pytest.importorskip("rich", reason="the extra cli is not installed")
+
 from typer.testing import CliRunner
 
 from tta_dev_primitives import Router, Sequential, Switch, WorkflowPrimitive

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and terminals of POSIX")
+with_the_extra = pytest.mark.skipif(
+    find_spec("typer") is None or find_spec("rich") is None,
+    reason="the extra cli is not installed",
+)
 
 FLOW = """
 import asyncio
@@ -63,6 +68,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tta_dev_primitives.cli", *arguments]
 
 
+@with_the_extra
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_ctrl_c_cancels_the_run_and_exits_130(flow: Path, options: list[str]) -> None:
     """The steps clean up, no traceback is shown, and --json still writes its document."""
@@ -114,6 +120,7 @@ def test_importing_the_entry_point_loads_neither_typer_nor_rich() -> None:
     assert ran.stdout == "[]\n"
 
 
+@with_the_extra
 def test_a_reader_that_leaves_early_ends_an_endless_stream(flow: Path) -> None:
     """`tta run ... | head` ends quietly, and the stream's source is closed."""
     process = subprocess.Popen(
@@ -132,6 +139,7 @@ def test_a_reader_that_leaves_early_ends_an_endless_stream(flow: Path) -> None:
     process.stderr.close()
 
 
+@with_the_extra
 def test_a_terminal_that_cannot_show_a_sign_shows_its_code(flow: Path) -> None:
     """Box characters on an ASCII terminal are no reason to fail."""
     ran = subprocess.run(
@@ -183,6 +191,7 @@ def in_terminal(flow: Path, *arguments: str, stdout_too: bool) -> tuple[str, str
     return plain.replace("\r\n", "\n"), stdout.decode()
 
 
+@with_the_extra
 def test_a_terminal_shows_the_tree_with_the_state_of_each_step(flow: Path) -> None:
     """What went well, what failed, and then the failure."""
     shown, _ = in_terminal(flow, "run", "flow.py:broken", "-i", '"x"', stdout_too=True)
@@ -192,6 +201,7 @@ def test_a_terminal_shows_the_tree_with_the_state_of_each_step(flow: Path) -> No
     assert shown.index("✗ bad") < shown.index("LookupError: no such document")
 
 
+@with_the_extra
 def test_the_tree_stays_out_of_what_is_piped_on(flow: Path) -> None:
     """With stdout in a pipe the tree is in the terminal and the result in the pipe."""
     shown, piped = in_terminal(flow, "run", "flow.py:stream", "-i", '"x"', stdout_too=False)
@@ -200,6 +210,7 @@ def test_the_tree_stays_out_of_what_is_piped_on(flow: Path) -> None:
     assert "one two" not in shown
 
 
+@with_the_extra
 def test_a_workflow_larger_than_the_terminal_is_shown_in_part(flow: Path) -> None:
     """The tree never scrolls; it says how many steps it leaves out."""
     shown, _ = in_terminal(flow, "run", "flow.py:many", "-i", '"x"', stdout_too=True)
@@ -207,12 +218,14 @@ def test_a_workflow_larger_than_the_terminal_is_shown_in_part(flow: Path) -> Non
     assert "✓ many" in shown
 
 
+@with_the_extra
 def test_a_document_comes_without_a_tree(flow: Path) -> None:
     """--json is for machines, also in a terminal."""
     shown, _ = in_terminal(flow, "run", "flow.py:many", "-i", '"x"', "--json", stdout_too=True)
     assert json.loads(shown)["status"] == "ok"
 
 
+@with_the_extra
 def test_bench_shows_its_progress_in_a_terminal_only(flow: Path) -> None:
     """A long measurement says how far it is."""
     shown, table = in_terminal(flow, "bench", "chain-10", "--turns", "3", stdout_too=False)
