@@ -25,8 +25,6 @@ from workspace import ROOT, Package, select
 LOWEST_PYTHON = "3.11"
 """Where the lowest versions are tested: the oldest releases have wheels for no newer Python."""
 
-PUBLIC_HOSTS = frozenset({"pypi.org", "files.pythonhosted.org"})
-
 # Two processes; a file goes to one of them whole, since costly fixtures serve a file.
 PARALLEL = ("-n", "2", "--dist", "loadfile")
 
@@ -162,10 +160,14 @@ def lint(session: Session) -> None:
 
 
 def check_lock(session: Session) -> None:
-    """Hold that the lock names nothing but the public index: no mirror, no path of one machine."""
-    label = "the lock names public addresses only"
+    """Hold that the lock names one index and its store of files: no mirror, no path of one machine."""
+    label = "the lock names one public index only"
     text = (ROOT / "uv.lock").read_text(encoding="utf-8")
-    foreign = set(re.findall(r"[a-z]+://([^/\"]+)", text)) - PUBLIC_HOSTS
+    addresses = set(re.findall(r"([a-z]+://[^/\"]+)", text))
+    # A public host is reached by https and has a name: no address, port or password.
+    foreign = {one for one in addresses if not re.fullmatch(r"https://([a-z-]+\.)+[a-z]{2,}", one)}
+    if len(addresses) > 2:  # noqa: PLR2004 - the index, and where its files are
+        foreign |= addresses
     # The packages of the workspace are "editable", by their place in it; any other path is a stray.
     strays = re.findall(r"\b(?:path|directory|file) = \"[^\"]*\"|file://\S*", text)
     if foreign or strays:

@@ -35,6 +35,10 @@ REASONS: dict[str, str] = {
         for count in (10, 100)
     },
     "wrapper.retry.off": _PER_RUN,
+    "wrapper.retry.chained": (
+        "each call looks in a context variable for attempts shared with a Retry around it, and "
+        "tells streams from other results"
+    ),
     "wrapper.fallback.off": _PER_RUN,
     "wrapper.retry.recorder": (
         "the observed path builds its bookkeeping of attempts anew for every call, also for one "
@@ -50,8 +54,8 @@ REASONS: dict[str, str] = {
         "the modules of the core and `random`; making five `Protocol` classes costs 0.016 of it"
     ),
     "import.everything": (
-        "`decimal` and `datetime` for cache keys, `urllib.parse` with `ipaddress` for propagation, "
-        "and the patterns of redaction are loaded when their names are touched"
+        "`datetime` for cache keys, `urllib.parse` with `ipaddress` for propagation, and the "
+        "patterns of redaction are loaded when their names are touched"
     ),
 }
 """Texts for the list under the tables; each holds wherever the row is missed."""
