@@ -160,7 +160,7 @@ def lint(session: Session) -> None:
 
 
 def check_lock(session: Session) -> None:
-    """Hold that the lock names one index and its store of files: no mirror, no path of one machine."""
+    """Hold that the lock names one index and its files: no mirror, no path of one machine."""
     label = "the lock names one public index only"
     text = (ROOT / "uv.lock").read_text(encoding="utf-8")
     addresses = set(re.findall(r"([a-z]+://[^/\"]+)", text))
