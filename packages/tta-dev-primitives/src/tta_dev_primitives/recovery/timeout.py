@@ -162,7 +162,7 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
             if steps_own or not isinstance(error, TimeoutError):
                 notes.locate(error, self, 0, context)
                 raise
-            cause = error.__cause__
+            cause = error.__cause__ or error.__context__  # older releases of 3.11 chain it so
         else:
             if result.__class__ is CoroutineType:
                 culprit = nested_awaitable(self._steps[0].name, result)
@@ -198,7 +198,7 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
             except TimeoutError as error:
                 if steps_own:
                     raise
-                cause = error.__cause__
+                cause = error.__cause__ or error.__context__  # older releases of 3.11 chain it so
             run.own()
             run.note(timed_out=True)
             try:
