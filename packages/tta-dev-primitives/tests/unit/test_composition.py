@@ -539,3 +539,17 @@ def test_the_loop_of_a_thread_ends_with_the_thread() -> None:
     thread.start()
     thread.join()
     assert loops[0].is_closed()
+
+
+def test_a_loop_that_was_closed_between_two_calls_is_replaced() -> None:
+    """`run` does not fail on a loop that somebody else has closed."""
+    import asyncio
+
+    async def loop_of(_: object) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    first = step(loop_of).run(0)
+    first.close()
+    second = step(loop_of).run(0)
+    assert second is not first
+    assert not second.is_closed()

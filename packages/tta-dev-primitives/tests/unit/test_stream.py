@@ -274,3 +274,9 @@ async def test_a_closed_stream_ends() -> None:
     await stream.aclose()
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
+
+
+def test_a_generator_function_in_a_chain_is_aggregated_by_a_method_of_text() -> None:
+    """Checkers take the first overload of `join`, so the function is untyped here."""
+    join: Any = "-".join
+    assert (step(str.upper) >> Letters().letters >> Aggregate(join)).run("ab") == "A-B"

@@ -1284,11 +1284,16 @@ class _LoopOfThread:
         # From Python 3.12 on, no thread can be started any more, and a loop that has run jobs in
         # threads wants one to wait for them; they have ended by now, and the loop is closed anyway.
         with suppress(RuntimeError):
+            self._close()
+
+    def _close(self) -> None:
+        if not self.runner.get_loop().is_closed():  # by somebody else: nothing is left to do
             self.runner.close()
 
     def __del__(self) -> None:
         if not sys.is_finalizing():
-            self.runner.close()
+            with suppress(RuntimeError):  # the runner is closed already
+                self._close()
 
 
 async def _awaited(awaitable: Awaitable[Out]) -> Out:
