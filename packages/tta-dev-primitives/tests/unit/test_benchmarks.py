@@ -343,7 +343,7 @@ async def test_a_mode_is_left_as_it_was_entered(mode: str) -> None:
         assert state is None
     else:
         assert state is not None
-        assert state.ambient == (mode == "frames")
+        assert state.always_framed == (mode in {"frames", "observer"})
         assert bool(state.live) == (mode == "observer")
 
 

@@ -48,6 +48,12 @@ async def hold_back(number: int) -> int:
     raise Filtered("held back", value=number)
 
 
+def took(place: PlaceStats, duration: float) -> None:
+    """Count a call that ended well, as a site does."""
+    place.tick()
+    place.push(duration)
+
+
 async def test_every_place_of_a_workflow_is_counted_by_path() -> None:
     """A run counts once at the workflow and once at each of its steps."""
     workflow = Sequential([double, double, step(double, name="last")])
@@ -82,7 +88,7 @@ def test_what_has_not_run_has_no_metrics() -> None:
 
 
 async def test_an_execution_of_a_workflow_built_anew_each_time_is_counted_without_growth() -> None:
-    """A workflow per request folds its durations, though each object runs only once."""
+    """Workflows of one shape share what counts them, though each object runs only once."""
     for _ in range(1000):
         await Sequential([double]).execute(1)
 
@@ -91,10 +97,44 @@ async def test_an_execution_of_a_workflow_built_anew_each_time_is_counted_withou
     assert state.recorder is not None
     place = state.recorder.stats("double", "sequential/double", "function")
     assert isinstance(place, PlaceStats)
-    assert len(place._buffer) <= engine.SETTLE_EVERY  # pyright: ignore[reportPrivateUsage]
+    assert len(place.counters) <= 2
     found = get_metrics("sequential/double")
     assert found is not None
     assert found.successful == 1000
+
+
+async def test_steps_before_a_failing_one_are_counted() -> None:
+    """A run that fails in the third step ended two calls well and one badly."""
+    workflow = Sequential([step(double, name="a"), step(double, name="b"), step(fail, name="c")])
+    await Sequential([step(double, name="a"), step(double, name="b")]).execute(1)
+    for _ in range(3):
+        with pytest.raises(LookupError):
+            await workflow.execute(1)
+
+    counts = {one.path: (one.successful, one.failed) for one in get_metrics()}
+
+    assert counts == {
+        "sequential": (1, 3),
+        "sequential/a": (4, 0),
+        "sequential/b": (4, 0),
+        "sequential/c": (0, 3),
+    }
+
+
+async def test_steps_before_a_failing_one_are_counted_where_ids_are_wanted() -> None:
+    """The same with frames, as under `configure_logging`."""
+    workflow = Sequential([step(double, name="a"), step(fail, name="b")])
+    engine.want_frames(True)
+    try:
+        with pytest.raises(LookupError):
+            await workflow.execute(1)
+        assert await Sequential([step(double, name="a")]).execute(1) == 2
+    finally:
+        engine.want_frames(False)
+
+    counts = {one.path: (one.successful, one.failed) for one in get_metrics()}
+
+    assert counts == {"sequential": (1, 1), "sequential/a": (2, 0), "sequential/b": (0, 1)}
 
 
 async def test_failures_count_by_class_and_apart_from_cancelled_and_filtered() -> None:
@@ -139,9 +179,9 @@ async def test_where_nothing_succeeded_durations_are_unknown() -> None:
 def test_the_order_of_the_percentiles_is_that_of_their_fractions(durations: list[float]) -> None:
     """Whatever was measured: min <= p50 <= p90 <= p95 <= p99 <= max, and the mean lies between."""
     recorder = MetricsRecorder()
-    push = recorder.stats("x", "x", "function").push
+    place = recorder.stats("x", "x", "function")
     for duration in durations:
-        push(duration)
+        took(place, duration)
 
     found = recorder.read_one("x")
 
@@ -158,7 +198,7 @@ def test_percentiles_of_known_values_are_interpolated() -> None:
     recorder = MetricsRecorder()
     place = recorder.stats("x", "x", "function")
     for number in range(1, 101):
-        place.push(float(number))
+        took(place, float(number))
 
     found = recorder.read_one("x")
 
@@ -172,9 +212,9 @@ def test_the_window_slides_while_the_counts_go_on() -> None:
     recorder = MetricsRecorder()
     place = recorder.stats("x", "x", "function")
     for _ in range(1000):
-        place.push(9.0)
+        took(place, 9.0)
     for _ in range(metrics.WINDOW):
-        place.push(1.0)
+        took(place, 1.0)
 
     found = recorder.read_one("x")
 
@@ -184,17 +224,39 @@ def test_the_window_slides_while_the_counts_go_on() -> None:
     assert found.mean == 1.0
 
 
-def test_settling_waits_for_a_block() -> None:
-    """Few durations are left alone, a block is folded."""
-    place = MetricsRecorder().stats("x", "x", "function")
-    place.push(1.0)
-    place.settle()
-    assert len(place._buffer) == 1  # pyright: ignore[reportPrivateUsage]
+def test_places_that_are_counted_together_are_read_apart() -> None:
+    """A chain counts its steps with one call; a place also has calls of its own."""
+    recorder = MetricsRecorder()
+    a, b = recorder.stats("a", "a", "function"), recorder.stats("b", "b", "function")
+    together = recorder.tick_all((a, b))
+    twice = recorder.tick_all((b, b))
+    for _ in range(5):
+        together()
+    twice()
+    a.tick()
 
-    for _ in range(engine.SETTLE_EVERY):
-        place.push(1.0)
-    place.settle()
-    assert len(place._buffer) == 0  # pyright: ignore[reportPrivateUsage]
+    assert [(one.path, one.successful) for one in recorder.read()] == [("a", 6), ("b", 7)]
+    assert recorder.tick_all((a, b)) is together
+
+
+def test_more_chains_than_are_kept_apart_are_counted_all_the_same() -> None:
+    """Chains put together from data fill no memory, and no call is lost."""
+    recorder = MetricsRecorder(max_places=4)
+    places = [recorder.stats(f"n{i}", f"n{i}", "function") for i in range(4)]
+    pairs = [(one, other) for one in places for other in places]
+    for pair in pairs:
+        recorder.tick_all(pair)()
+
+    assert [one.successful for one in recorder.read()] == [8, 8, 8, 8]
+    assert sum(len(place.counters) for place in places) == 4 + 2 * 4
+
+
+def test_readings_do_not_count() -> None:
+    """A count that is read often stays what it was."""
+    counter = metrics.Counter()
+    for expected in range(5):
+        assert [counter.read(), counter.read(), counter.read()] == [expected] * 3
+        counter.tick()
 
 
 def test_no_duration_is_lost_between_threads() -> None:
@@ -206,9 +268,9 @@ def test_no_duration_is_lost_between_threads() -> None:
     def work() -> None:
         start.wait()
         for number in range(5000):
-            place.push(0.001)
+            took(place, 0.001)
             if not number % 100:
-                place.fold()
+                place.tally()
             if not number % 1000:
                 place.failed(0.1, ValueError())
 
@@ -232,7 +294,7 @@ def test_places_are_bounded_and_the_rest_is_counted_together(
 
     with caplog.at_level(logging.WARNING, logger="tta_dev_primitives"):
         for number in range(500):
-            recorder.stats(f"n{number}", f"n{number}", "function").push(0.1)
+            took(recorder.stats(f"n{number}", f"n{number}", "function"), 0.1)
 
     assert len(recorder.read()) == 11
     other = recorder.read_one("other")

@@ -98,8 +98,6 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
-NOT_AN_INPUT: frozenset[type] = frozenset({WorkflowContext, FreshContext, _Missing})
-"""The classes of what is no input where `execute` is given one argument."""
 _SITES_KEPT = 16  # places remembered per primitive; more would be one made anew for every run
 _local = threading.local()
 
@@ -200,7 +198,8 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
             Exception: Whatever a step raises, with its own type and one note that says where.
         """
         if input_data is MISSING:
-            if context.__class__ in NOT_AN_INPUT:
+            kind = context.__class__
+            if kind is FreshContext or kind is WorkflowContext or context is MISSING:
                 raise TypeError(missing_input(self, context))
             input_data = context
             context = FreshContext()
@@ -884,10 +883,9 @@ class Run:
                 engine.close(frame, error)
         elif self.site is not None:
             if self.outermost and error is None:
-                self.site.push(clock.now() - self.started)
+                self.site.took(clock.now() - self.started)
             elif self.outermost and error is not None:
                 self.site.failed(clock.now() - self.started, error)
-            self.site.ran()
 
 
 # --- functions as steps -------------------------------------------------------------------------

@@ -285,9 +285,7 @@ class _Work:
                 self.crew.escape(error)
         else:
             if site is not None:
-                site.push(clock.now() - started)
-                if not self.done % engine.SETTLE_EVERY:
-                    site.settle()
+                site.took(clock.now() - started)
             self._ended(index, self._outcome(result, None) if self.owner._collect else result)
         finally:
             self.slots.release()

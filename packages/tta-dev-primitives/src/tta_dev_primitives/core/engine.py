@@ -2,12 +2,12 @@
 
 There are three ways to run. *Bare*: nobody listens, `listening` is None, composites see that with
 one global read and run their plain loop. *Counted*: only the default recorder listens; each place
-in a workflow has a `Site` with a bound append for durations, composites hand their sites down, and
-nothing else is built. *Framed*: an observer or our log handler is installed; each run of a
-composite opens one `Frame`, kept in one ContextVar, that knows its composite, its parent frame and
-which child is running, so that path, parent and span id of any call can be told from it when
-somebody asks and cost nothing before. Observers that want each call are given a `Record` when it
-ends, and a `Call` when it starts if they define `started`.
+in a workflow has a `Site` with a bound append for durations, a chain counts all its steps with one
+call, composites hand their sites down, and nothing else is built. *Framed*: an observer or our log
+handler is installed; each run of a composite opens one `Frame`, kept in one ContextVar, that knows
+its composite, its parent frame and which child is running, so that path, parent and span id of any
+call can be told from it when somebody asks and cost nothing before. Observers that want each call
+are given a `Record` when it ends, and a `Call` when it starts if they define `started`.
 
 Rules for whoever edits this file. A frame is set per composite, never per leaf. No observer may
 change a result: whatever it raises is logged once and swallowed. Cancellation is recorded and
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.stream import Stream
 
 __all__ = (
-    "SETTLE_EVERY",
     "Frame",
     "Listening",
     "Site",
@@ -83,15 +82,19 @@ if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 
         @property
         def push(self) -> Callable[[float], object]:
-            """Take the duration of a call that ended well, in seconds; must be fast."""
+            """Take the duration of a call that ended well, in seconds; must be fast.
+
+            Whoever calls it counts the call as well, by `tick` or by `Recorder.tick_all`.
+            """
+            ...
+
+        @property
+        def tick(self) -> Callable[[], object]:
+            """Count a call that ended well; must be fast, and exact from any thread."""
             ...
 
         def failed(self, duration: float, error: BaseException) -> None:
             """Take a call that did not end well."""
-            ...
-
-        def settle(self) -> None:
-            """Fold what was pushed, if that is worth while."""
             ...
 
     class Recorder(Protocol):
@@ -99,6 +102,10 @@ if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 
         def stats(self, name: str, path: str, kind: str) -> SiteStats:
             """Return the statistics of a place, the same for the same name and path."""
+            ...
+
+        def tick_all(self, places: tuple[Any, ...]) -> Callable[[], object]:
+            """Return what counts a call that ended well for each of `places`, as `tick` does."""
             ...
 
     class Node(Protocol):
@@ -132,7 +139,16 @@ if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 class Listening:
     """Who listens; replaced as a whole when that changes, so that a run sees one state."""
 
-    __slots__ = ("ambient", "callers", "live", "log", "log_enabled", "recorder", "starts")
+    __slots__ = (
+        "always_framed",
+        "callers",
+        "live",
+        "log",
+        "log_enabled",
+        "log_possible",
+        "recorder",
+        "starts",
+    )
 
     def __init__(
         self,
@@ -141,9 +157,10 @@ class Listening:
         live: tuple[Observer, ...] = (),
         log: Observer | None = None,
         log_enabled: Callable[[], bool] | None = None,
+        log_possible: Callable[[], bool] | None = None,
         ambient: bool = False,
     ) -> None:
-        self.ambient: bool = ambient
+        self.always_framed: bool = ambient or bool(live)
         self.recorder: Recorder | None = recorder
         self.live: tuple[Observer, ...] = live
         self.starts: tuple[StartObserver, ...] = tuple(
@@ -154,12 +171,11 @@ class Listening:
         )
         self.log: Observer | None = log
         self.log_enabled: Callable[[], bool] | None = log_enabled
+        self.log_possible: Callable[[], bool] | None = log_possible or log_enabled
 
     def framed(self) -> bool:
         """Whether a run that begins now needs frames."""
-        return (
-            self.ambient or bool(self.live) or (self.log_enabled is not None and self.log_enabled())
-        )
+        return self.always_framed or (self.log_enabled is not None and self.log_enabled())
 
     def observers_of_a_run(self) -> tuple[Observer, ...]:
         """Return who is told of each call of a run that begins now."""
@@ -183,9 +199,9 @@ class Site:
         "pairs",
         "path",
         "push",
-        "runs",
         "state",
         "stats",
+        "tick",
     )
 
     def __init__(
@@ -198,11 +214,12 @@ class Site:
         self.stats: SiteStats | None = (
             None if state.recorder is None else state.recorder.stats(name, counted_as or path, kind)
         )
-        self.push: Callable[[float], object] = _ignore if self.stats is None else self.stats.push
+        stats = self.stats
+        self.push: Callable[[float], object] = _ignore if stats is None else stats.push
+        self.tick: Callable[[], object] = _ignore if stats is None else stats.tick
         self.children: tuple[Site, ...] | None = None
         self.pairs: Any = None  # what a composite prepared for a counted run at this place
         self.framed_pairs: Any = None  # and for a framed one
-        self.runs: int = 0
 
     def open(self, owner: Node) -> tuple[Site, ...]:
         """Return the places of the owner's children, made when first asked for."""
@@ -221,29 +238,26 @@ class Site:
             )
         return children
 
+    def took(self, duration: float) -> None:
+        """Count a call that ended well, with its duration in seconds."""
+        self.tick()
+        self.push(duration)
+
     def failed(self, duration: float, error: BaseException) -> None:
         """Count a call that did not end well."""
         if self.stats is not None:
             self.stats.failed(duration, error)
 
-    def ran(self) -> None:
-        """Count a run of a composite that stands here; now and then, fold what was pushed."""
-        self.runs += 1
-        if not self.runs % SETTLE_EVERY:
-            self.settle()
-
-    def settle(self) -> None:
-        """Fold what was pushed here and for the children; called every `SETTLE_EVERY` runs."""
-        for site in (self, *(self.children or ())):
-            if site.stats is not None:
-                site.stats.settle()
+    def tick_all(self, *, own: bool) -> Callable[[], object]:
+        """Return what counts a run that ended well for every child, and for this place if `own`."""
+        recorder = self.state.recorder
+        if recorder is None:
+            return _ignore
+        sites = (self, *(self.children or ())) if own else self.children or ()
+        return recorder.tick_all(tuple(site.stats for site in sites if site.stats is not None))
 
 
-SETTLE_EVERY = 512
-"""How many durations of one place are kept before they are folded; a power of two."""
-
-
-def _ignore(duration: float) -> None:
+def _ignore(duration: float = 0.0) -> None:
     """Stand where no recorder listens."""
 
 
@@ -481,6 +495,7 @@ _added: tuple[Observer, ...] = ()
 _recorder: Recorder | None = None
 _log: Observer | None = None
 _log_enabled: Callable[[], bool] | None = None
+_log_possible: Callable[[], bool] | None = None
 
 
 _ambient: int = 0
@@ -514,6 +529,7 @@ def install_defaults(
     recorder: Recorder | None = None,
     log: Observer | None = None,
     log_enabled: Callable[[], bool] | None = None,
+    log_possible: Callable[[], bool] | None = None,
 ) -> None:
     """Put the default recorder and the log observer in place, or take them away.
 
@@ -521,11 +537,13 @@ def install_defaults(
         recorder: Keeps durations by place; None for none.
         log: Told of each call of a run that began while `log_enabled()` was true.
         log_enabled: Says whether log lines are wanted; asked once per outermost run.
+        log_possible: Says no only where `log_enabled` would; asked first, if it is quicker.
     """
-    global _install_defaults, _recorder, _log, _log_enabled  # noqa: PLW0603 - process-wide
+    global _install_defaults, _recorder, _log, _log_enabled, _log_possible  # noqa: PLW0603 - process-wide
     with _lock:
         _install_defaults = None  # decided here, so the first run does not decide again
-        _recorder, _log, _log_enabled = recorder, log, log_enabled
+        _recorder, _log = recorder, log
+        _log_enabled, _log_possible = log_enabled, log_possible
         _refresh()
 
 
@@ -573,6 +591,7 @@ def _refresh() -> None:
         live=_added,
         log=_log,
         log_enabled=_log_enabled,
+        log_possible=_log_possible,
         ambient=_ambient > 0,
     )
 
@@ -643,15 +662,13 @@ def _ask_callers(state: Listening, frame: Frame) -> SpanContextLike | None:
 
 def close(frame: Frame, error: BaseException | None = None) -> None:
     """Record the frame's own call if nobody above does; the caller has reset `current`."""
-    site = frame.site
-    stats = site.stats
     if frame.outermost:
+        site = frame.site
         end = clock.now()
-        if stats is not None:
-            if error is None:
-                stats.push(end - frame.started)
-            else:
-                stats.failed(end - frame.started, error)
+        if error is None:
+            site.took(end - frame.started)
+        else:
+            site.failed(end - frame.started, error)
         if frame.live:
             _tell_ended(
                 frame,
@@ -664,8 +681,6 @@ def close(frame: Frame, error: BaseException | None = None) -> None:
                 frame.attributes,
                 1,
             )
-    if stats is not None:
-        stats.settle()
 
 
 def begin(frame: Frame) -> None:
@@ -692,18 +707,14 @@ async def count(
     input_data: object,
 ) -> T:
     """Run one child of a composite where only the recorder listens."""
-    stats = site.stats
     started = clock.now()
     try:
         result = await call(context, input_data)
     except BaseException as error:
-        if stats is not None:
-            stats.failed(clock.now() - started, error)
+        site.failed(clock.now() - started, error)
         hide_frame(error)
         raise
-    if stats is not None:
-        stats.push(clock.now() - started)
-        stats.settle()
+    site.took(clock.now() - started)
     return result
 
 
@@ -758,13 +769,10 @@ def ended_call(
 ) -> None:
     """Record the child call of `frame` that is ending now."""
     end = clock.now()
-    stats = site.stats
-    if stats is not None:
-        if error is None:
-            stats.push(end - started)
-        else:
-            stats.failed(end - started, error)
-        stats.settle()
+    if error is None:
+        site.took(end - started)
+    else:
+        site.failed(end - started, error)
     if frame.live:
         marks = frame.marks.pop(frame.ordinal, None)
         _tell_ended(

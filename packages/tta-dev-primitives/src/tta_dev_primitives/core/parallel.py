@@ -570,7 +570,7 @@ class _Race:
             site.failed(clock.now() - started, error)
             self.failed(index, error)
         else:
-            site.push(clock.now() - started)
+            site.took(clock.now() - started)
             self.succeeded(index, result)
 
     async def framed_branch(self, index: int, call: Any, input_data: Any) -> None:

@@ -20,7 +20,6 @@ from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.annotations import check_fit
 from tta_dev_primitives.core.base import (
     MISSING,
-    NOT_AN_INPUT,
     Composite,
     FunctionPrimitive,
     as_primitive,
@@ -30,15 +29,13 @@ from tta_dev_primitives.core.base import (
     nested_awaitable,
     swapped,
 )
-from tta_dev_primitives.core.context import FreshContext
-from tta_dev_primitives.core.engine import SETTLE_EVERY
+from tta_dev_primitives.core.context import FreshContext, WorkflowContext
 from tta_dev_primitives.errors import CompositionError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from tta_dev_primitives.core.base import AnyStep, AsyncStep, SyncStep, WorkflowPrimitive
-    from tta_dev_primitives.core.context import WorkflowContext
 
 __all__ = ("Sequential", "SequentialPrimitive", "chain")
 
@@ -198,7 +195,8 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     ) -> Any:
         """Run the steps; see `WorkflowPrimitive.execute`. The engine alone gives `site`."""
         if input_data is MISSING:
-            if context.__class__ in NOT_AN_INPUT:
+            kind = context.__class__
+            if kind is FreshContext or kind is WorkflowContext or context is MISSING:
                 raise TypeError(missing_input(self, context))
             value = context
             context = None  # made below, unless no step wants it
@@ -240,13 +238,10 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                     if state is None:
                         return await self.execute(context or fresh_context(began), value)
                     site = self._site = self.site(state, self.name)
-                if (
-                    state.live
-                    or state.ambient
-                    or (state.log_enabled is not None and state.log_enabled())
-                ):
+                possible = state.log_possible
+                if state.always_framed or (possible is not None and possible() and state.framed()):
                     return await self._run_framed(context or fresh_context(began), value, state)
-            pairs = site.pairs or self._pairs(site)
+            pairs, tick = site.pairs or self._pairs(site, outermost)
             steps = iter(pairs)
             now = clock.now
             started = then = began or now()
@@ -269,7 +264,10 @@ class SequentialPrimitive(Composite[TIn, TOut]):
             except BaseException as error:
                 at = now()
                 index = _reached(pairs, steps)
-                site.open(self)[index].failed(at - then, error)
+                children = site.open(self)
+                children[index].failed(at - then, error)
+                for child in children[:index]:
+                    child.tick()
                 if outermost:
                     site.failed(at - started, error)
                 if isinstance(error, Exception):
@@ -277,9 +275,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                 raise
             if outermost:
                 site.push(then - started)
-            site.runs = runs = site.runs + 1
-            if not runs % SETTLE_EVERY:
-                site.settle()
+            tick()
         kind = value.__class__
         if kind is CoroutineType:
             raise nested_awaitable(self.nodes[-1].name, value)
@@ -290,8 +286,8 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
         return await self.execute(context, input_data)
 
-    def _pairs(self, site: engine.Site) -> Any:
-        """Pair each step, bound for this place, with where its durations go."""
+    def _pairs(self, site: engine.Site, outermost: bool) -> Any:  # noqa: FBT001 - not public
+        """Pair each step, bound for this place, with where its durations go; and what counts."""
         unary, calls = self._plan or self._prepare()
         children = site.open(self)
         if not unary:
@@ -299,8 +295,9 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                 bind_at(call, child) if node.opens_frame else call
                 for call, node, child in zip(calls, self.nodes, children, strict=True)
             )
-        pairs = site.pairs = tuple(zip(calls, (child.push for child in children), strict=True))
-        return pairs
+        pairs = tuple(zip(calls, (child.push for child in children), strict=True))
+        prepared = site.pairs = pairs, site.tick_all(own=outermost)
+        return prepared
 
     async def _run_framed(  # noqa: C901, PLR0912 - one loop per way to run, written out
         self, context: WorkflowContext, value: Any, state: engine.Listening
@@ -318,10 +315,13 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                     if value.__class__ is CoroutineType:
                         raise nested_awaitable(self.nodes[index].name, value)  # noqa: TRY301 - what follows sees to it as to any error
             else:
-                pairs = site.framed_pairs
-                if pairs is None:
+                if site.framed_pairs is None:
                     pushes = [child.push for child in site.open(self)]
-                    pairs = site.framed_pairs = tuple(zip(self.calls, pushes, strict=True))
+                    site.framed_pairs = (
+                        tuple(zip(self.calls, pushes, strict=True)),
+                        site.tick_all(own=False),
+                    )
+                pairs, tick = site.framed_pairs
                 frame.cursor = steps = iter(pairs)
                 now = clock.now
                 then = frame.started
@@ -332,8 +332,12 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                         push(at - then)
                         then = at
                 except BaseException as error:
-                    site.open(self)[frame.position].failed(now() - then, error)
+                    children = site.open(self)
+                    children[frame.position].failed(now() - then, error)
+                    for child in children[: frame.position]:
+                        child.tick()
                     raise
+                tick()
                 if value.__class__ is CoroutineType:
                     raise nested_awaitable(self.nodes[-1].name, value)  # noqa: TRY301 - what follows sees to it as to any error
         except BaseException as error:

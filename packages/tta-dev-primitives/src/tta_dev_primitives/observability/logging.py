@@ -521,6 +521,18 @@ def unconfigure_logging() -> None:
 # --- calls as log lines -------------------------------------------------------------------------
 
 
+def _possible(logger: logging.Logger, level: int) -> Callable[[], bool]:
+    """Return what says whether `logger` may let `level` through, in one call into C.
+
+    A logger remembers its verdicts in a dict, which every change of a level empties. Where there
+    is no verdict yet, the answer is yes, and `isEnabledFor` leaves one.
+    """
+    verdicts: object = getattr(logger, "_cache", None)
+    if isinstance(verdicts, dict):
+        return partial(cast("dict[int, bool]", verdicts).get, level, True)
+    return partial(logger.isEnabledFor, level)  # a logger of another make
+
+
 class LogObserver:
     """Writes a line for each call that ended: runs at INFO (failed ones at ERROR), steps at DEBUG.
 
@@ -532,7 +544,9 @@ class LogObserver:
     def __init__(self) -> None:
         self._logger = logging.getLogger(WORKFLOW_LOGGER)
         self.enabled: Callable[[], bool] = partial(self._logger.isEnabledFor, logging.INFO)
-        """Says whether the logger's level lets any of these lines through; asked for every run."""
+        """Says whether the logger's level lets any of these lines through."""
+        self.possible: Callable[[], bool] = _possible(self._logger, logging.INFO)
+        """Says so at once, or that `enabled` is to be asked; asked for every run."""
 
     def ended(self, record: Record, /) -> None:
         """Write the line of a call."""

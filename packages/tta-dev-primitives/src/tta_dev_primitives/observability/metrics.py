@@ -1,8 +1,11 @@
 """What the default recorder counts: calls, failures and durations by place in a workflow.
 
-The recorder is on from the first run. A call costs one clock reading and one `list.append`; the
-rest is folded in blocks, and worked out when somebody reads. Every place is keyed by name and
-path, with a bound on their number, so that names made at run time cannot fill the memory.
+The recorder is on from the first run. A call costs one clock reading and one append to a bounded
+window; the steps of a chain are counted together, with one call per run. The rest is worked out
+when somebody reads. Every place is keyed by name and path, with a bound on their number, so that
+names made at run time cannot fill the memory.
+
+The file is longer than most: counting and reading belong together, and half of it is docstrings.
 """
 
 from __future__ import annotations
@@ -12,10 +15,11 @@ import logging
 import math
 import os
 import threading
-from array import array
+from collections import deque
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from itertools import count
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from tta_dev_primitives.core import engine
 from tta_dev_primitives.errors import Filtered
@@ -117,18 +121,43 @@ class PrimitiveMetrics:
         return plain
 
 
+class Counter:
+    """A count from zero that loses nothing between threads. `tick` is one call into C."""
+
+    __slots__ = ("_lock", "_readings", "tick")
+
+    def __init__(self) -> None:
+        self.tick: Callable[[], object] = count().__next__
+        self._lock = threading.Lock()
+        self._readings = 0
+
+    def read(self) -> int:
+        """Return how often `tick` was called; each reading is a tick that is not counted."""
+        with self._lock:
+            value = cast("int", self.tick()) - self._readings
+            self._readings += 1
+        return value
+
+
 class PlaceStats:
-    """What is kept for one place; fits `core.engine.SiteStats`. Safe to use from any thread."""
+    """What is kept for one place; fits `core.engine.SiteStats`. Safe to use from any thread.
+
+    Attributes:
+        name: The primitive's own name.
+        path: Where it stands.
+        kind: Its class in snake case.
+        counters: All that counts this place's calls: its own counter, and one for each chain in
+            which it stands.
+    """
 
     __slots__ = (
-        "_buffer",
         "_cancelled",
         "_errors",
         "_failed",
         "_filtered",
         "_lock",
-        "_successful",
         "_window",
+        "counters",
         "kind",
         "name",
         "path",
@@ -139,11 +168,8 @@ class PlaceStats:
         self.path: str = path
         self.kind: str = kind
         self._lock = threading.Lock()
-        # Never replaced, only emptied from the front: `push` is held by every workflow. Arrays,
-        # for a list keeps each float alive as an object of its own, which costs more than the rest.
-        self._buffer: array[float] = array("d")
-        self._window: array[float] = array("d")
-        self._successful = 0
+        self.counters: list[Counter] = [Counter()]
+        self._window: deque[float] = deque(maxlen=WINDOW)
         self._failed = 0
         self._cancelled = 0
         self._filtered = 0
@@ -151,8 +177,16 @@ class PlaceStats:
 
     @property
     def push(self) -> Callable[[float], object]:
-        """Take the duration of a call that ended well; the bound `append` of a buffer."""
-        return self._buffer.append
+        """Take the duration of a call that ended well, in seconds; the append of the window.
+
+        Whoever calls it ticks a counter as well.
+        """
+        return self._window.append
+
+    @property
+    def tick(self) -> Callable[[], object]:
+        """Count a call that ended well."""
+        return self.counters[0].tick
 
     def failed(self, duration: float, error: BaseException) -> None:
         """Take a call that did not end well; its duration is not kept."""
@@ -169,33 +203,15 @@ class PlaceStats:
                     kind = OTHER_ERROR
                 self._errors[kind] = self._errors.get(kind, 0) + 1
 
-    def settle(self) -> None:
-        """Fold what was pushed once a block is full."""
-        if len(self._buffer) >= engine.SETTLE_EVERY:
-            self.fold()
-
-    def fold(self) -> None:
-        """Fold all that was pushed into the counts and the window."""
-        buffer = self._buffer
-        with self._lock:
-            count = len(buffer)
-            block = buffer[:count]
-            del buffer[:count]  # what another thread appends meanwhile stands behind
-            self._successful += count
-            window = self._window
-            window.extend(block)
-            del window[:-WINDOW]
-
     def tally(self) -> Tally:
         """Return the counts as they stand now."""
-        self.fold()
         with self._lock:
             return Tally(
-                successful=self._successful,
+                successful=sum(counter.read() for counter in tuple(self.counters)),
                 failed=self._failed,
                 cancelled=self._cancelled,
                 filtered=self._filtered,
-                window=tuple(self._window),
+                window=tuple(self._window.copy()),
                 errors=dict(self._errors),
             )
 
@@ -217,7 +233,8 @@ class MetricsRecorder:
 
     Args:
         max_places: How many places are kept apart. Calls at further places are counted together
-            under the path `other`, and one warning is logged.
+            under the path `other`, and one warning is logged. So many different chains, too, are
+            counted with one call per run; further ones count their steps one by one.
     """
 
     def __init__(self, *, max_places: int = MAX_PLACES) -> None:
@@ -225,6 +242,7 @@ class MetricsRecorder:
         self._lock = threading.Lock()
         self._places: dict[tuple[str, str], PlaceStats] = {}
         self._other: PlaceStats | None = None
+        self._chains: dict[tuple[PlaceStats, ...], Counter] = {}
 
     def stats(self, name: str, path: str, kind: str) -> PlaceStats:
         """Return the statistics of a place, the same for the same name and path."""
@@ -232,10 +250,22 @@ class MetricsRecorder:
         found = self._places.get(key)
         if found is None:
             found = self._add(key, kind)
-        # Asked for once per workflow object: one that is built anew for each request runs too
-        # seldom to fold by itself.
-        found.settle()
         return found
+
+    def tick_all(self, places: tuple[PlaceStats, ...]) -> Callable[[], object]:
+        """Return what counts a call that ended well for each of `places`.
+
+        The same for the same places, so that workflows built anew for each request share it.
+        """
+        with self._lock:
+            found = self._chains.get(places)
+            if found is None:
+                if len(self._chains) >= self._max_places:
+                    return partial(_tick_each, tuple(place.tick for place in places))
+                found = self._chains[places] = Counter()
+                for place in places:
+                    place.counters.append(found)
+        return found.tick
 
     def _add(self, key: tuple[str, str], kind: str) -> PlaceStats:
         with self._lock:
@@ -289,6 +319,11 @@ class MetricsRecorder:
         return made if made.total else None
 
 
+def _tick_each(ticks: tuple[Callable[[], object], ...]) -> None:
+    for tick in ticks:
+        tick()
+
+
 def _metrics(name: str, path: str, kind: str, tallies: Iterable[Tally]) -> PrimitiveMetrics:
     """Put the counts of one or more places together."""
     tallies = tuple(tallies)
@@ -298,8 +333,8 @@ def _metrics(name: str, path: str, kind: str, tallies: Iterable[Tally]) -> Primi
     filtered = sum(tally.filtered for tally in tallies)
     errors: dict[str, int] = {}
     for tally in tallies:
-        for error, count in tally.errors.items():
-            errors[error] = errors.get(error, 0) + count
+        for error, times in tally.errors.items():
+            errors[error] = errors.get(error, 0) + times
     window = sorted(duration for tally in tallies for duration in tally.window)
     judged = successful + failed
     return PrimitiveMetrics(
@@ -376,7 +411,9 @@ def _put_in_place() -> None:
     from tta_dev_primitives.observability.logging import LogObserver  # noqa: PLC0415 - on the first run
 
     log = LogObserver()
-    engine.install_defaults(recorder=_recorder, log=log, log_enabled=log.enabled)
+    engine.install_defaults(
+        recorder=_recorder, log=log, log_enabled=log.enabled, log_possible=log.possible
+    )
 
 
 @overload
@@ -403,8 +440,13 @@ def reset_metrics() -> None:
     global _recorder
     old, _recorder = _recorder, MetricsRecorder()
     state = engine.listening
-    if state is not None and state.recorder is old:
-        engine.install_defaults(recorder=_recorder, log=state.log, log_enabled=state.log_enabled)
+    if state is not None and cast("object", state.recorder) is old:
+        engine.install_defaults(
+            recorder=_recorder,
+            log=state.log,
+            log_enabled=state.log_enabled,
+            log_possible=state.log_possible,
+        )
 
 
 def metrics_table(path_or_name: str | None = None) -> str:

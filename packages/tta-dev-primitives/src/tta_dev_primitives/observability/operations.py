@@ -142,8 +142,7 @@ class _Call:
                 engine.current.reset(self._token)
             engine.close(self._frame, error)
         elif error is None:
-            site.push(clock.now() - self._started)
-            site.settle()
+            site.took(clock.now() - self._started)
         else:
             site.failed(clock.now() - self._started, error)
 

@@ -19,6 +19,7 @@ _STATE = (
     "_recorder",
     "_log",
     "_log_enabled",
+    "_log_possible",
     "_ambient",
     "_install_defaults",
     "listening",
