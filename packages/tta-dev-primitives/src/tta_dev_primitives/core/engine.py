@@ -82,9 +82,11 @@ if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 
         @property
         def push(self) -> Callable[[float], object]:
-            """Take the duration of a call that ended well, in seconds; must be fast.
+            """Take when a call that ended well began, minus when it ended, in seconds.
 
-            Whoever calls it counts the call as well, by `tick` or by `Recorder.tick_all`.
+            Must be fast. It is the duration with a minus before it, for the loop of a chain has
+            it so with one name less. Whoever calls it counts the call as well, by `tick` or by
+            `Recorder.tick_all`.
             """
             ...
 
@@ -241,7 +243,7 @@ class Site:
     def took(self, duration: float) -> None:
         """Count a call that ended well, with its duration in seconds."""
         self.tick()
-        self.push(duration)
+        self.push(-duration)
 
     def failed(self, duration: float, error: BaseException) -> None:
         """Count a call that did not end well."""

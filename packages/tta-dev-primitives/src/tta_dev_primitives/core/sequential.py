@@ -249,18 +249,14 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                 if unary:
                     for call, push in steps:
                         value = await call(value)
-                        at = now()
-                        push(at - then)
-                        then = at
+                        push(then - (then := now()))
                 else:
                     if context is None:
                         context = FreshContext()
                         context.started = began
                     for call, push in steps:
                         value = await call(context, value)
-                        at = now()
-                        push(at - then)
-                        then = at
+                        push(then - (then := now()))
             except BaseException as error:
                 at = now()
                 index = _reached(pairs, steps)
@@ -274,7 +270,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                     self._failed(error, context, began, index, value)
                 raise
             if outermost:
-                site.push(then - started)
+                site.push(started - then)
             tick()
         kind = value.__class__
         if kind is CoroutineType:
@@ -328,9 +324,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                 try:
                     for call, push in steps:
                         value = await call(context, value)
-                        at = now()
-                        push(at - then)
-                        then = at
+                        push(then - (then := now()))
                 except BaseException as error:
                     children = site.open(self)
                     children[frame.position].failed(now() - then, error)

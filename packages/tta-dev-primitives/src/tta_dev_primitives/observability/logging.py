@@ -529,7 +529,9 @@ def _possible(logger: logging.Logger, level: int) -> Callable[[], bool]:
     """
     verdicts: object = getattr(logger, "_cache", None)
     if isinstance(verdicts, dict):
-        return partial(cast("dict[int, bool]", verdicts).get, level, True)
+        return cast(
+            "Callable[[], bool]", partial(cast("dict[int, bool]", verdicts).get, level, True)
+        )
     return partial(logger.isEnabledFor, level)  # a logger of another make
 
 

@@ -177,7 +177,7 @@ class PlaceStats:
 
     @property
     def push(self) -> Callable[[float], object]:
-        """Take the duration of a call that ended well, in seconds; the append of the window.
+        """Take the negative duration of a call that ended well; the append of the window.
 
         Whoever calls it ticks a counter as well.
         """
@@ -211,7 +211,7 @@ class PlaceStats:
                 failed=self._failed,
                 cancelled=self._cancelled,
                 filtered=self._filtered,
-                window=tuple(self._window.copy()),
+                window=tuple([-negative for negative in self._window.copy()]),
                 errors=dict(self._errors),
             )
 
