@@ -125,6 +125,10 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
 
     _name: str | None = None
     _sites: dict[str, engine.Site] | None = None
+    # A wrapper that has run once and whose step takes just the input runs it by `_alone`, without
+    # a context until something fails: see `core/wrapper.py`.
+    _direct: Callable[[Any], Awaitable[Any]] | None = None
+    _place: engine.Site | None = None
     # Composites of ours record their steps themselves: their `_execute_impl` takes a `site`.
     _opens_frame: ClassVar[bool] = False
     kind: ClassVar[str] = "leaf"
@@ -167,6 +171,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         copy: Self = object.__new__(type(self))
         vars(copy).update(vars(self))
         copy._sites = None
+        copy._place = None
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
@@ -201,6 +206,17 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
             kind = context.__class__
             if kind is FreshContext or kind is WorkflowContext or context is MISSING:
                 raise TypeError(missing_input(self, context))
+            if self._direct is not None:
+                state = engine.listening
+                if state is None:
+                    return self._alone(context, None)
+                site = self._place
+                if (
+                    site is not None
+                    and site.state is state
+                    and not (state.always_framed or state.log_possible())
+                ):
+                    return self._alone(context, site)
             input_data = context
             context = FreshContext()
             context.started = clock.now()
@@ -213,6 +229,18 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
                 raise TypeError(swapped(self, context, input_data)) from None
             return self.execute(input_data)
         return self._run_owned(context, input_data)
+
+    def _alone(self, input_data: Any, site: engine.Site | None) -> Coroutine[Any, Any, TOut]:
+        """Run as the outermost call, where nobody listens or only the recorder does.
+
+        Args:
+            input_data: The input.
+            site: This primitive's own place, prepared by `Site.stand_alone`; None unobserved.
+        """
+        del site
+        context = FreshContext()
+        context.started = clock.now()
+        return self._run(context, input_data)
 
     async def _execute_impl(self, context: WorkflowContext, input_data: TIn) -> TOut:
         """Do the work: the one method that a subclass writes.
@@ -688,6 +716,12 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
             found = sites[path] = engine.Site(state, self.name, path, self.type_name, self.name)
         return found
 
+    def stand_at(self, site: engine.Site) -> None:
+        """Remember the place at which further runs are counted by `_alone` (for the engine)."""
+        if self._direct is not None and self._place is not site:
+            site.stand_alone(self)
+            self._place = site
+
     @property
     def signature(self) -> tuple[Any, Any]:
         """The types of input and output as annotated; `typing.Any` where nothing is known."""
@@ -819,7 +853,8 @@ class Run:
             self.token: Token[engine.Frame | None] = engine.current.set(frame)
             engine.begin(frame)
         else:
-            self.site = self.owner.site(state, self.owner.name)
+            self.site = site = self.owner.site(state, self.owner.name)
+            self.owner.stand_at(site)
             self.outermost = True
             self.started: float = clock.now()
         return self

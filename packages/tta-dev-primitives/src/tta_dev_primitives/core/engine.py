@@ -173,7 +173,7 @@ class Listening:
         )
         self.log: Observer | None = log
         self.log_enabled: Callable[[], bool] | None = log_enabled
-        self.log_possible: Callable[[], bool] | None = log_possible or log_enabled
+        self.log_possible: Callable[[], bool] = log_possible or log_enabled or _never
 
     def framed(self) -> bool:
         """Whether a run that begins now needs frames."""
@@ -186,6 +186,10 @@ class Listening:
         return self.live
 
 
+def _never() -> bool:
+    return False
+
+
 class Site:
     """A place in a workflow: its path and what is kept for it.
 
@@ -194,6 +198,7 @@ class Site:
     """
 
     __slots__ = (
+        "alone",
         "children",
         "framed_pairs",
         "kind",
@@ -222,6 +227,7 @@ class Site:
         self.children: tuple[Site, ...] | None = None
         self.pairs: Any = None  # what a composite prepared for a counted run at this place
         self.framed_pairs: Any = None  # and for a framed one
+        self.alone: Any = None  # for a wrapper that runs its step by itself, see `stand_alone`
 
     def open(self, owner: Node) -> tuple[Site, ...]:
         """Return the places of the owner's children, made when first asked for."""
@@ -249,6 +255,14 @@ class Site:
         """Count a call that did not end well."""
         if self.stats is not None:
             self.stats.failed(duration, error)
+
+    def stand_alone(self, owner: Node) -> None:
+        """Prepare for calls of the owner that take as long as the one call of its first child.
+
+        `alone` is then where the child's duration goes, where the owner's goes, and what counts
+        both.
+        """
+        self.alone = self.open(owner)[0].push, self.push, self.tick_all(own=True)
 
     def tick_all(self, *, own: bool) -> Callable[[], object]:
         """Return what counts a run that ended well for every child, and for this place if `own`."""

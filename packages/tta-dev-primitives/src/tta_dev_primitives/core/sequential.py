@@ -238,8 +238,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                     if state is None:
                         return await self.execute(context or fresh_context(began), value)
                     site = self._site = self.site(state, self.name)
-                possible = state.log_possible
-                if state.always_framed or (possible is not None and possible() and state.framed()):
+                if state.always_framed or (state.log_possible() and state.framed()):
                     return await self._run_framed(context or fresh_context(began), value, state)
             pairs, tick = site.pairs or self._pairs(site, outermost)
             steps = iter(pairs)

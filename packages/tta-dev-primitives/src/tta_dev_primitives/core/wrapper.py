@@ -1,4 +1,12 @@
-"""`Wrapper`: the base of primitives that put something around one step."""
+"""`Wrapper`: the base of primitives that put something around one step.
+
+Most wrappers stand around one asynchronous function that takes just the input, and most runs of
+them succeed. A class makes these runs cheap by two methods. `_execute_impl(context, input_data,
+site=None)` runs anywhere and in any way. `_alone(input_data, site)` runs as the outermost call,
+where nobody listens (`site` is None) or only the recorder does: it awaits `self._direct` and makes
+no context; when anything but a plain result comes out, it makes one and goes the long way. The
+engine calls `_alone` from the second run on, for the first one finds what is to be called.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +43,6 @@ class Wrapper(Composite[TIn, TOut]):
     _opens_frame = True
     passes_context: ClassVar[bool] = False
     """Whether this very class only hands the context on: no result of its own depends on it."""
-    _direct: Callable[[Any], Awaitable[Any]] | None = None
     _bound: Callable[..., Awaitable[Any]] | None = None
 
     @property
