@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from tta_dev_primitives.observability.logging import get_logger as get_logger
     from tta_dev_primitives.observability.metrics import PrimitiveMetrics as PrimitiveMetrics
     from tta_dev_primitives.observability.metrics import track_metrics as track_metrics
-    from tta_dev_primitives.observability.tracing import trace_operation as trace_operation
+    from tta_dev_primitives.observability.operations import trace_operation as trace_operation
     from tta_dev_primitives.performance.cache import Cache as Cache
     from tta_dev_primitives.performance.cache import CachePrimitive as CachePrimitive
     from tta_dev_primitives.performance.cache import cached as cached
@@ -185,7 +185,7 @@ _PLACES = {
     "in_thread": "core.base",
     "remove_observer": "core.engine",
     "step": "core.base",
-    "trace_operation": "observability.tracing",
+    "trace_operation": "observability.operations",
     "track_metrics": "observability.metrics",
 }
 

@@ -17,10 +17,9 @@ from tta_dev_primitives.core import engine
 from tta_dev_primitives.core.base import WorkflowContext, step
 from tta_dev_primitives.core.sequential import Sequential
 from tta_dev_primitives.errors import ConfigurationError
+from tta_dev_primitives.observability.log_formats import CorrelationFilter, JsonFormatter
 from tta_dev_primitives.observability.logging import (
     WORKFLOW_LOGGER,
-    CorrelationFilter,
-    JsonFormatter,
     configure_logging,
     get_logger,
     unconfigure_logging,

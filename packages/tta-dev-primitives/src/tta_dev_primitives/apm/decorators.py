@@ -6,8 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from tta_dev_primitives.observability.metrics import track_metrics
-from tta_dev_primitives.observability.operations import operation
-from tta_dev_primitives.observability.tracing import trace_operation
+from tta_dev_primitives.observability.operations import operation, trace_operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from tta_dev_primitives._exports import lazy_exports
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.observability.logging import (
+    from tta_dev_primitives.observability.log_formats import (
         ConsoleFormatter,
         CorrelationFilter,
         JsonFormatter,
+    )
+    from tta_dev_primitives.observability.logging import (
         LogObserver,
         StructuredLogger,
         configure_logging,
@@ -93,9 +95,9 @@ __all__ = (
 )
 
 _PLACES = {
-    "ConsoleFormatter": "logging",
-    "CorrelationFilter": "logging",
-    "JsonFormatter": "logging",
+    "ConsoleFormatter": "log_formats",
+    "CorrelationFilter": "log_formats",
+    "JsonFormatter": "log_formats",
     "LogObserver": "logging",
     "MetricsRecorder": "metrics",
     "PrimitiveMetrics": "metrics",
@@ -124,7 +126,7 @@ _PLACES = {
     "reset_metrics": "metrics",
     "scrub": "redaction",
     "scrub_text": "redaction",
-    "trace_operation": "tracing",
+    "trace_operation": "operations",
     "track_metrics": "metrics",
     "unconfigure_logging": "logging",
 }

@@ -8,7 +8,8 @@ like any other step, once.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from tta_dev_primitives.core import clock, engine
 from tta_dev_primitives.core.base import FunctionPrimitive, WorkflowPrimitive, check_name
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from contextvars import Token
 
-__all__ = ("OperationPrimitive", "operation")
+__all__ = ("OperationPrimitive", "operation", "trace_operation")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,3 +181,40 @@ def operation(
 def _name_of(function: Callable[..., Any]) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     return str(name).strip("<>")
+
+
+@overload
+def trace_operation(function: Callable[P, R], /) -> DecoratedFunction[P, R]: ...
+@overload
+def trace_operation(
+    *, span_name: str | None = None
+) -> Callable[[Callable[P, R]], DecoratedFunction[P, R]]: ...
+def trace_operation(function: Any = None, /, *, span_name: str | None = None) -> Any:
+    """Make each call of a function a span, below whatever calls it. With or without parentheses.
+
+    The function is called as before, its exceptions pass unchanged, and it is a step as well. What
+    it calls (workflows, other operations, outgoing requests with `inject`) stands below its span.
+
+    Args:
+        function: Synchronous or asynchronous, with any parameters.
+        span_name: Default: the function's name.
+
+    Raises:
+        ConfigurationError: The name cannot stand in a path.
+        CompositionError: The function is a generator.
+
+    Example:
+        >>> import asyncio
+        >>> from tta_dev_primitives.observability.tracing import collect_records
+        >>> @trace_operation(span_name="data_processing")
+        ... async def process(text: str, *, times: int = 1) -> str:
+        ...     return text * times
+        >>> with collect_records() as records:
+        ...     print(asyncio.run(process("ab", times=2)))
+        abab
+        >>> [record.path for record in records]
+        ['data_processing']
+    """
+    if function is not None:
+        return operation(function, span_name)
+    return partial(operation, name=span_name)

@@ -10,12 +10,11 @@ import threading
 from collections import OrderedDict, deque
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING
 
 from tta_dev_primitives.core import engine
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.observability.operations import operation
+from tta_dev_primitives.observability.operations import trace_operation
 from tta_dev_primitives.observability.propagation import (
     SpanContext,
     current_span_context,
@@ -29,9 +28,8 @@ from tta_dev_primitives.observability.propagation import (
 from tta_dev_primitives.observability.redaction import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
-    from tta_dev_primitives.core.decorated import DecoratedFunction
     from tta_dev_primitives.core.record import Record, Status
 
 __all__ = (
@@ -50,49 +48,6 @@ __all__ = (
     "render_tree",
     "trace_operation",
 )
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-# --- spans from functions -----------------------------------------------------------------------
-
-
-@overload
-def trace_operation(function: Callable[P, R], /) -> DecoratedFunction[P, R]: ...
-@overload
-def trace_operation(
-    *, span_name: str | None = None
-) -> Callable[[Callable[P, R]], DecoratedFunction[P, R]]: ...
-def trace_operation(function: Any = None, /, *, span_name: str | None = None) -> Any:
-    """Make each call of a function a span, below whatever calls it. With or without parentheses.
-
-    The function is called as before, its exceptions pass unchanged, and it is a step as well. What
-    it calls (workflows, other operations, outgoing requests with `inject`) stands below its span.
-
-    Args:
-        function: Synchronous or asynchronous, with any parameters.
-        span_name: Default: the function's name.
-
-    Raises:
-        ConfigurationError: The name cannot stand in a path.
-        CompositionError: The function is a generator.
-
-    Example:
-        >>> import asyncio
-        >>> @trace_operation(span_name="data_processing")
-        ... async def process(text: str, *, times: int = 1) -> str:
-        ...     return text * times
-        >>> with collect_records() as records:
-        ...     print(asyncio.run(process("ab", times=2)))
-        abab
-        >>> [record.path for record in records]
-        ['data_processing']
-    """
-    if function is not None:
-        return operation(function, span_name)
-    return partial(operation, name=span_name)
-
 
 # --- records in a list --------------------------------------------------------------------------
 
