@@ -209,14 +209,14 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
             if self._direct is not None:
                 state = engine.listening
                 if state is None:
-                    return self._alone(context, None)
+                    return self._alone(None, context, None)
                 site = self._place
                 if (
                     site is not None
                     and site.state is state
                     and not (state.always_framed or state.log_possible())
                 ):
-                    return self._alone(context, site)
+                    return self._alone(None, context, site)
             input_data = context
             context = FreshContext()
             context.started = clock.now()
@@ -230,10 +230,13 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
             return self.execute(input_data)
         return self._run_owned(context, input_data)
 
-    def _alone(self, input_data: Any, site: engine.Site | None) -> Coroutine[Any, Any, TOut]:
+    def _alone(
+        self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None
+    ) -> Coroutine[Any, Any, TOut]:
         """Run as the outermost call, where nobody listens or only the recorder does.
 
         Args:
+            context: None; one is made when it is needed.
             input_data: The input.
             site: This primitive's own place, prepared by `Site.stand_alone`; None unobserved.
         """
@@ -719,7 +722,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     def stand_at(self, site: engine.Site) -> None:
         """Remember the place at which further runs are counted by `_alone` (for the engine)."""
         if self._direct is not None and self._place is not site:
-            site.stand_alone(self)
+            site.stand_alone(self, outermost=True)
             self._place = site
 
     @property

@@ -256,13 +256,19 @@ class Site:
         if self.stats is not None:
             self.stats.failed(duration, error)
 
-    def stand_alone(self, owner: Node) -> None:
+    def stand_alone(self, owner: Node, *, outermost: bool) -> Any:
         """Prepare for calls of the owner that take as long as the one call of its first child.
 
-        `alone` is then where the child's duration goes, where the owner's goes, and what counts
-        both.
+        Returns:
+            Where the child's duration goes, where the owner's goes, and what counts both; if the
+            owner is not `outermost`, a composite above counts and times it. Kept in `alone`.
         """
-        self.alone = self.open(owner)[0].push, self.push, self.tick_all(own=True)
+        first = self.open(owner)[0]
+        if outermost:
+            self.alone = first.push, self.push, self.tick_all(own=True)
+        else:
+            self.alone = first.push, _ignore, first.tick
+        return self.alone
 
     def tick_all(self, *, own: bool) -> Callable[[], object]:
         """Return what counts a run that ended well for every child, and for this place if `own`."""

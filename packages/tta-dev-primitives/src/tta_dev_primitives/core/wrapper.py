@@ -1,11 +1,12 @@
 """`Wrapper`: the base of primitives that put something around one step.
 
 Most wrappers stand around one asynchronous function that takes just the input, and most runs of
-them succeed. A class makes these runs cheap by two methods. `_execute_impl(context, input_data,
-site=None)` runs anywhere and in any way. `_alone(input_data, site)` runs as the outermost call,
-where nobody listens (`site` is None) or only the recorder does: it awaits `self._direct` and makes
-no context; when anything but a plain result comes out, it makes one and goes the long way. The
-engine calls `_alone` from the second run on, for the first one finds what is to be called.
+them succeed. A class makes these runs cheap in its `_execute_impl(context, input_data, site=None)`:
+where `self._direct` is set and nobody listens, or only the recorder does (then a composite above
+has given `site`), it awaits `self._direct(input_data)` at once, and tells `site.alone` how long
+that took. Only when something else than a plain result comes out, it goes the long way. Such a
+class says `_alone = _execute_impl`: when it is executed by itself, the engine then leaves the
+context out (None) from the second run on, and it makes one when it needs it.
 """
 
 from __future__ import annotations
