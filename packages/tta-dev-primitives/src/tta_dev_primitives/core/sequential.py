@@ -190,7 +190,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     async def execute(self, input_data: TIn, /) -> TOut: ...
     @overload
     async def execute(self, *, input_data: TIn) -> TOut: ...
-    async def execute(  # noqa: C901, PLR0912, PLR0915 - one loop per way to run, written out
+    async def execute(  # noqa: C901, PLR0912 - the loop of every run, written out for speed
         self, context: Any = MISSING, input_data: Any = MISSING, site: Any = None
     ) -> Any:
         """Run the steps; see `WorkflowPrimitive.execute`. The engine alone gives `site`."""
@@ -205,78 +205,95 @@ class SequentialPrimitive(Composite[TIn, TOut]):
             value = input_data
             began = 0.0
             try:
-                outermost = context.started is None
+                if context.started is None:
+                    return await self._run_owned(context, input_data)
             except AttributeError:
                 if context is not MISSING:
                     raise TypeError(swapped(self, context, input_data)) from None
                 return await self.execute(input_data)
-            if outermost:
-                return await self._run_owned(context, input_data)
+        if engine.listening is not None:
+            return await self._run_heard(context, value, began, site)
         unary, calls = self._plan or self._prepare()
-        state = engine.listening
-        if state is None:
-            steps: Iterator[Any] = iter(calls)
-            try:
-                if unary:
-                    for call in steps:
-                        value = await call(value)
-                else:
-                    if context is None:
-                        context = FreshContext()
-                        context.started = began
-                    for call in steps:
-                        value = await call(context, value)
-            except Exception as error:
-                self._failed(error, context, began, _reached(calls, steps), value)
-                raise
-        else:
-            outermost = site is None
-            if site is None:
-                site = self._site
-                if site is None or site.state is not state:
-                    state = engine.state_for_run(state)
-                    if state is None:
-                        return await self.execute(context or fresh_context(began), value)
-                    site = self._site = self.site(state, self.name)
-                if state.always_framed or (state.log_possible() and state.framed()):
-                    return await self._run_framed(context or fresh_context(began), value, state)
-            pairs, tick = site.pairs or self._pairs(site, outermost)
-            steps = iter(pairs)
-            now = clock.now
-            started = then = began or now()
-            try:
-                if unary:
-                    for call, push in steps:
-                        value = await call(value)
-                        push(then - (then := now()))
-                else:
-                    if context is None:
-                        context = FreshContext()
-                        context.started = began
-                    for call, push in steps:
-                        value = await call(context, value)
-                        push(then - (then := now()))
-            except BaseException as error:
-                at = now()
-                index = _reached(pairs, steps)
-                children = site.open(self)
-                children[index].failed(at - then, error)
-                for child in children[:index]:
-                    child.tick()
-                if outermost:
-                    site.failed(at - started, error)
-                if isinstance(error, Exception):
-                    self._failed(error, context, began, index, value)
-                raise
-            if outermost:
-                site.push(started - then)
-            tick()
+        steps = iter(calls)
+        try:
+            if unary:
+                for call in steps:
+                    value = await call(value)
+            else:
+                if context is None:
+                    context = FreshContext()
+                    context.started = began
+                for call in steps:
+                    value = await call(context, value)
+        except Exception as error:
+            self._failed(error, context, began, _reached(calls, steps), value)
+            raise
         kind = value.__class__
-        if kind is CoroutineType:
-            raise nested_awaitable(self.nodes[-1].name, value)
-        if kind is engine.stream_type:
-            self._follow(value, context or fresh_context(began))
+        if kind is CoroutineType or kind is engine.stream_type:
+            self._finish(value, context or fresh_context(began))
         return value
+
+    async def _run_heard(  # noqa: C901, PLR0912 - as above
+        self, context: WorkflowContext | None, value: Any, began: float, site: engine.Site | None
+    ) -> Any:
+        """Run where somebody listens: counted where that is the recorder alone, else framed."""
+        outermost = site is None
+        if site is None:
+            state = engine.listening
+            site = self._site
+            if state is None or site is None or site.state is not state:
+                state = engine.state_for_run(state) if state is not None else None
+                if state is None:
+                    return await self.execute(context or fresh_context(began), value)
+                site = self._site = self.site(state, self.name)
+            if state.always_framed or (state.log_possible() and state.framed()):
+                return await self._run_framed(context or fresh_context(began), value, state)
+        unary, pairs, tick = site.pairs or self._pairs(site, outermost)
+        steps = iter(pairs)
+        now = clock.now
+        started = then = began or now()
+        try:
+            if unary:
+                for call, push in steps:
+                    value = await call(value)
+                    push(then - (then := now()))
+            else:
+                if context is None:
+                    context = FreshContext()
+                    context.started = began
+                for call, push in steps:
+                    value = await call(context, value)
+                    push(then - (then := now()))
+        except BaseException as error:
+            at = now()
+            index = _reached(pairs, steps)
+            children = site.open(self)
+            children[index].failed(at - then, error)
+            for child in children[:index]:
+                child.tick()
+            if outermost:
+                site.failed(at - started, error)
+            if isinstance(error, Exception):
+                self._failed(error, context, began, index, value)
+            engine.hide_frame(error)
+            raise
+        if outermost:
+            site.push(started - then)
+        tick()
+        kind = value.__class__
+        if kind is CoroutineType or kind is engine.stream_type:
+            self._finish(value, context or fresh_context(began))
+        return value
+
+    def _finish(self, value: Any, context: WorkflowContext) -> None:
+        """Take a result that is none yet: a stream, or a coroutine that somebody forgot.
+
+        Raises:
+            NestedAwaitableError: It is a coroutine.
+        """
+        if value.__class__ is CoroutineType:
+            raise nested_awaitable(self.nodes[-1].name, value)
+        self._follow(value, context)
 
     async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
         return await self.execute(context, input_data)
@@ -291,7 +308,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                 for call, node, child in zip(calls, self.nodes, children, strict=True)
             )
         pairs = tuple(zip(calls, (child.push for child in children), strict=True))
-        prepared = site.pairs = pairs, site.tick_all(own=outermost)
+        prepared = site.pairs = unary, pairs, site.tick_all(own=outermost)
         return prepared
 
     async def _run_framed(  # noqa: C901, PLR0912 - one loop per way to run, written out
