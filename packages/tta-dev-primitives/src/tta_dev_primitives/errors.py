@@ -16,7 +16,16 @@ so `except TimeoutError` or `except ValueError` works as a reader expects:
     ├── LoopLimitError (RuntimeError)         a Loop reached its bound
     ├── TimeoutExceededError (TimeoutError)   a deadline of ours passed
     ├── QuorumError (RuntimeError)            too few branches succeeded
+    ├── CircuitOpenError (RuntimeError)       a circuit breaker let the call not through; wait
     ├── ReentryError (RuntimeError)           a cached call waits for its own result
+    ├── Unkeyable (TypeError)                 no cache key can be made of this value
+    ├── RejectedError (RuntimeError)          refused before its step ran; come back later
+    │   ├── BulkheadFullError                 all permits are taken, and so is the queue
+    │   ├── RateLimitedError                  the rate is used up
+    │   └── ThrottledError                    refused here, since the other side refuses
+    ├── CompensationError (ExceptionGroup)    a saga failed, and not all of it could be undone
+    ├── CompensationCancelledError (RuntimeError)  something cancelled a compensation
+    ├── SagaJournalError (RuntimeError)       a saga's journal cannot be written, read or replayed
     └── Filtered                              not a failure: a Filter ended the chain
 
 The exceptions of the user's own steps are never wrapped: they arrive with their own type, and one
@@ -25,7 +34,16 @@ note tells where in the workflow they arose. Every class here can be pickled.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = (
+    "BulkheadFullError",
+    "CircuitOpenError",
+    "CompensationCancelledError",
+    "CompensationError",
     "CompositionError",
     "ConfigurationError",
     "ContextFieldError",
@@ -37,10 +55,15 @@ __all__ = (
     "NestedRunError",
     "PathError",
     "QuorumError",
+    "RateLimitedError",
     "ReentryError",
+    "RejectedError",
     "RoutingError",
+    "SagaJournalError",
     "TTAError",
+    "ThrottledError",
     "TimeoutExceededError",
+    "Unkeyable",
 )
 
 
@@ -171,8 +194,126 @@ class QuorumError(TTAError, RuntimeError):
         self.errors = errors
 
 
+class CircuitOpenError(TTAError, RuntimeError):
+    """A circuit breaker rejected a call: what it guards has failed too often lately.
+
+    The step was not called. Each rejection is an error of its own.
+
+    Attributes:
+        name: The breaker's name.
+        retry_after: Seconds until the breaker lets a call through at the earliest; None where
+            that is not known: it is isolated, its probes are under way, or a store keeps its state.
+        state: `open`, `half_open` (all probes are under way) or `isolated`.
+    """
+
+    def __init__(
+        self, name: str, retry_after: float | None = None, state: str = "open"
+    ) -> None:  # the text is made when it is read: an outage makes many that nobody reads
+        self.name = name
+        self.retry_after = retry_after
+        self.state = state
+
+    def __str__(self) -> str:
+        if self.state == "isolated":
+            return f"circuit breaker {self.name!r} is isolated: no call passes until it is closed"
+        if self.state == "half_open":
+            return f"circuit breaker {self.name!r} is half-open, and its probes are under way"
+        after = self.retry_after
+        wait = "" if after is None else f"; it lets a call through in {after:.3f} s"
+        return f"circuit breaker {self.name!r} is open{wait}"
+
+    def __reduce__(self) -> tuple[type[CircuitOpenError], tuple[str], dict[str, object]]:
+        return type(self), (self.name,), vars(self)
+
+
 class ReentryError(TTAError, RuntimeError):
     """A cached call needs its own result to compute its result; waiting would never end."""
+
+
+class RejectedError(TTAError, RuntimeError):
+    """A call was refused before its step ran, so as not to overload what it would use.
+
+    The step has not begun, so the call can be made again without harm.
+
+    Attributes:
+        retry_after: Seconds after which another try can succeed; None where nobody can tell.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BulkheadFullError(RejectedError):
+    """All permits of a bulkhead are taken, and its queue is full or the wait in it was too long."""
+
+
+class RateLimitedError(RejectedError):
+    """A rate limit of ours allows the call only later than the caller can wait."""
+
+
+class ThrottledError(RejectedError):
+    """A call was refused on this side, since the other side refuses most of them."""
+
+
+class Unkeyable(TTAError, TypeError):  # noqa: N818 - a value that is so, as `Hashable` names one
+    """No cache key can be made of a value: what tells it from others cannot be seen.
+
+    The text names the place and the type, never the value.
+
+    Attributes:
+        where: The way to the value, such as `messages[0]['content']`.
+        kind: The name of its type.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, message: str, *, where: str = "", kind: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+        self.kind = kind
+        self.reason = reason
+
+    @classmethod
+    def of(cls, where: str, kind: str, reason: str) -> Unkeyable:
+        """Return the error for a value of type `kind` that stands at `where`."""
+        message = f"{where} has no key: {kind} {reason}"
+        return cls(message, where=where, kind=kind, reason=reason)
+
+    def at(self, root: str) -> Unkeyable:
+        """Return the same error for a value that is called `root`."""
+        return self.of(root + self.where.removeprefix("value"), self.kind, self.reason)
+
+
+class CompensationError(TTAError, ExceptionGroup[Exception]):
+    """A saga failed, and at least one of its compensations failed as well.
+
+    The first exception of the group is the cause, if that is an `Exception`; the failures of the
+    compensations follow in the order in which they ran. What was done and is not undone has to be
+    looked after by other means, or by `resume` where there is a journal.
+
+    Attributes:
+        undone: The steps that were undone, in the order in which that happened.
+        not_undone: The steps whose compensation failed.
+        run_id: The run in the saga's journal; None without one.
+    """
+
+    undone: tuple[str, ...] = ()
+    not_undone: tuple[str, ...] = ()
+    run_id: str | None = None
+
+    def derive(self, excs: Sequence[Exception], /) -> CompensationError:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride] - as `split` and `subgroup` call it
+        """Return a group of some of the exceptions; `except*` asks for it."""
+        made = CompensationError(self.message, excs)
+        made.undone, made.not_undone, made.run_id = self.undone, self.not_undone, self.run_id
+        return made
+
+
+class CompensationCancelledError(TTAError, RuntimeError):
+    """A compensation did not run to its end, because something cancelled that very call."""
+
+
+class SagaJournalError(TTAError, RuntimeError):
+    """A saga's journal cannot be written, read or replayed; a saga never acts unrecorded."""
 
 
 class Filtered(TTAError):  # noqa: N818 - an outcome, not an error: it ends a chain on purpose

@@ -202,11 +202,17 @@ def test_a_filtered_value_ends_the_chain_as_itself() -> None:
     assert (raised.value.value, after) == (3, [])
 
 
+_ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "CompensationError": ("told", [LookupError("cause"), ValueError("undoing")]),
+    "MissingExtraError": ("feature", "extra"),
+}
+
+
 def _examples() -> list[TTAError]:
     made: list[TTAError] = []
     for name in errors_module.__all__:
         cls = getattr(errors_module, name)
-        made.append(cls("feature", "extra") if name == "MissingExtraError" else cls("told"))
+        made.append(cls(*_ARGUMENTS.get(name, ("told",))))
     made.append(RoutingError("told", selected="x", routes=("a", "b")))
     made.append(LoopLimitError("told", iterations=3, value=[1]))
     return made

@@ -260,4 +260,4 @@ def test_no_limit_and_two_limits_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="one of them"):
         TimeoutPrimitive(slow, seconds=1, timeout_seconds=1)
     with pytest.raises(CompositionError, match="synchronous"):
-        Timeout(seconds=1)(len)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+        Timeout(seconds=1)(len)  # type: ignore[type-var]  # pyright: ignore[reportCallIssue, reportArgumentType]

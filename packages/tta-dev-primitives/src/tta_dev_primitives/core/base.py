@@ -887,6 +887,20 @@ class Run:
             )
         return self.owner.calls[index](self.context, input_data)
 
+    def take_over(self, began: float, error: BaseException) -> None:
+        """Say that the run began earlier, and that its first call has failed, not yet counted.
+
+        Args:
+            began: When, by the engine's clock.
+            error: How that call ended.
+        """
+        self.index = 0
+        site = self.site
+        if site is not None:
+            site.open(self.owner)[0].failed(clock.now() - began, error)
+            if self.outermost:
+                self.started = began
+
     @property
     def calls(self) -> tuple[Bound, ...]:
         """The steps, bound for where the composite stands; for those that run side by side."""

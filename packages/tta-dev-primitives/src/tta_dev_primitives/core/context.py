@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tta_dev_primitives.core.protocols import SpanContextLike
 
-__all__ = ("FreshContext", "WorkflowContext")
+__all__ = ("FreshContext", "WorkflowContext", "fresh_context")
 
 
 def _new_correlation_id(context: WorkflowContext) -> str:
@@ -219,6 +219,13 @@ class FreshContext(WorkflowContext):
 
     if not TYPE_CHECKING:
         __init__ = object.__init__
+
+
+def fresh_context(began: float) -> WorkflowContext:
+    """Return a context for a run that began at `began` by the engine's clock."""
+    context = FreshContext()
+    context.started = began
+    return context
 
 
 def _own_dict(field: str, value: Mapping[str, Any]) -> dict[str, Any]:

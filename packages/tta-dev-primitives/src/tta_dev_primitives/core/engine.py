@@ -270,6 +270,14 @@ class Site:
             self.alone = first.push, _ignore, first.tick
         return self.alone
 
+    def went_well(self, owner: Node, began: float) -> None:
+        """Count a call of the owner, and that of its first child, which took all of its time."""
+        push, own, tick = self.alone or self.stand_alone(owner, outermost=False)
+        took = began - clock.now()
+        push(took)
+        own(took)
+        tick()
+
     def tick_all(self, *, own: bool) -> Callable[[], object]:
         """Return what counts a run that ended well for every child, and for this place if `own`."""
         recorder = self.state.recorder

@@ -34,12 +34,13 @@ __all__ = ("forget", "locate", "locate_among", "path_of", "remark", "shown_error
 class _Note(str):
     """The text of the note, with what is needed to replace it; pickled as plain text."""
 
-    __slots__ = ("attempt", "below", "run", "top")
+    __slots__ = ("attempt", "below", "history", "run", "top")
 
     top: _Place
     below: tuple[str, ...]
     run: str
     attempt: int
+    history: str
 
     def __reduce__(self) -> tuple[type[str], tuple[str]]:
         return str, (str(self),)
@@ -52,6 +53,7 @@ def locate(
     context: WorkflowContext,
     *,
     attempt: int = 0,
+    history: str = "",
 ) -> None:
     """Note on `error` that it came out of child `index` of `owner` (None: of `owner` itself).
 
@@ -61,6 +63,7 @@ def locate(
         index: Which child raised it.
         context: The run's context: for the correlation id and the elapsed time.
         attempt: The number of the attempt, where a retry made more than one.
+        history: What else belongs into the note, as whole lines, each with a line feed before it.
     """
     run = context.correlation_id
     below: tuple[str, ...] = () if index is None else (owner.segments[index],)
@@ -75,17 +78,19 @@ def locate(
             else:  # it rose from a workflow that the child executed by itself
                 below = (*below, old.top.name, *old.below)
             attempt = attempt or old.attempt
+            history = history or old.history
     path = "/".join((owner.name, *below))
     started = context.started
     # Less than nothing: the call was made by the real clock and awaited by a virtual one.
     seconds = -1.0 if started is None else clock.now() - started
     elapsed = "" if seconds < 0 else f", after {seconds:.6f} s"
     attempts = f", attempt {attempt}" if attempt else ""
-    note = _Note(f"in workflow step {path}{attempts}{elapsed}, correlation id {run}")
+    note = _Note(f"in workflow step {path}{attempts}{elapsed}, correlation id {run}{history}")
     note.top = owner
     note.below = below
     note.run = run
     note.attempt = attempt
+    note.history = history
     if found is None:
         remark(error, note)  # `add_note` would ask the `__setattr__` of a frozen exception
     else:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from tta_dev_primitives.core.record import Call, Record
 
-__all__ = ("CallerObserver", "NullObserver", "Observer", "SpanContextLike", "StartObserver")
+__all__ = (
+    "CacheStore",
+    "CallerObserver",
+    "NullObserver",
+    "Observer",
+    "SpanContextLike",
+    "StartObserver",
+)
 
 
 class SpanContextLike(Protocol):
@@ -79,3 +86,24 @@ class NullObserver:
 
     def ended(self, record: Record, /) -> None:
         """Do nothing."""
+
+
+class CacheStore(Protocol):
+    """Keeps bytes under names, for as long as they are good, for whoever asks.
+
+    The cache treats a store as something that may fail: what `get` raises is a miss, and so are
+    bytes that were not written by it, or only in part. Conformance:
+    `tta_dev_primitives.testing.CacheStoreContract`.
+    """
+
+    async def get(self, key: str) -> bytes | None:
+        """Return what was last set under `key`, or None: never set, deleted, or too old."""
+        ...
+
+    async def set(self, key: str, value: bytes, ttl: float | None) -> None:
+        """Keep `value` under `key` for `ttl` seconds; None for as long as there is room."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forget what is kept under `key`; nothing there is no error."""
+        ...

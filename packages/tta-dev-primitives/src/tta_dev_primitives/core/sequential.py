@@ -29,7 +29,7 @@ from tta_dev_primitives.core.base import (
     nested_awaitable,
     swapped,
 )
-from tta_dev_primitives.core.context import FreshContext, WorkflowContext
+from tta_dev_primitives.core.context import FreshContext, WorkflowContext, fresh_context
 from tta_dev_primitives.errors import CompositionError
 
 if TYPE_CHECKING:
@@ -392,13 +392,6 @@ class SequentialPrimitive(Composite[TIn, TOut]):
 
 
 Sequential = SequentialPrimitive
-
-
-def fresh_context(began: float) -> WorkflowContext:
-    """Return a context for a run that began at `began` by the engine's clock."""
-    context = FreshContext()
-    context.started = began
-    return context
 
 
 def _melts(node: WorkflowPrimitive[Any, Any]) -> bool:

@@ -28,6 +28,9 @@ from tta_dev_primitives.errors import CompositionError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from tta_dev_primitives.core import engine
+
 __all__ = ("Wrapper", "called", "decorate_async", "whole_step")
 
 TIn = TypeVar("TIn", contravariant=True)
@@ -64,6 +67,12 @@ class Wrapper(Composite[TIn, TOut]):
         self._direct = node.unary if isinstance(node, FunctionPrimitive) else None
         self._bound = self.calls[0]
         return self._bound
+
+    def stand_at(self, site: engine.Site) -> None:
+        """Remember the place at which further runs are counted by `_alone` (for the engine)."""
+        if self._bound is None:
+            self._bind()
+        super().stand_at(site)
 
     def _copy(self) -> Any:
         copy = super()._copy()

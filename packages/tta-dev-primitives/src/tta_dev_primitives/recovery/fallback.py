@@ -1,19 +1,39 @@
-"""`FallbackPrimitive`: another step in the place of one that failed."""
+"""`FallbackPrimitive`: another step in the place of one that failed.
+
+Which step comes next is decided in `alternatives`; steps that run side by side are in `race`. The
+file is longer than the house rule allows because of the overloads that keep the types of all steps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from types import CoroutineType
-from typing import Any, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
 
-from tta_dev_primitives.core import engine, notes
-from tta_dev_primitives.core.base import Run, WorkflowPrimitive, check_name, nested_awaitable
-from tta_dev_primitives.core.context import WorkflowContext
+from tta_dev_primitives.core import clock, engine, notes
+from tta_dev_primitives.core.base import (
+    MISSING,
+    Run,
+    WorkflowPrimitive,
+    check_name,
+    nested_awaitable,
+)
+from tta_dev_primitives.core.context import FreshContext, WorkflowContext
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
-from tta_dev_primitives.errors import CompositionError, ConfigurationError
-from tta_dev_primitives.recovery.classify import asked_to_stop, is_failure
+from tta_dev_primitives.errors import ConfigurationError
+from tta_dev_primitives.recovery.alternatives import (
+    Alternatives,
+    FallbackEvent,
+    check_by_kind,
+    check_in_order,
+    check_pause,
+)
+from tta_dev_primitives.recovery.classify import ErrorKind, asked_to_stop, is_failure
 
-__all__ = ("Fallback", "FallbackPrimitive")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ("Fallback", "FallbackHook", "FallbackOptions", "FallbackPrimitive")
 
 TIn = TypeVar("TIn", contravariant=True)
 TOut = TypeVar("TOut", covariant=True)
@@ -27,32 +47,64 @@ _Async: TypeAlias = (
     | Callable[[WorkflowContext, I], Awaitable[A]]
 )
 _Plain: TypeAlias = Callable[[I], A] | Callable[[WorkflowContext, I], A]
+_AsyncByKind: TypeAlias = Mapping[ErrorKind, _Async[I, A]]
+_PlainByKind: TypeAlias = Mapping[ErrorKind, _Plain[I, A]]
+FallbackHook: TypeAlias = Callable[[FallbackEvent], object]
+"""Is told that something takes over; may be asynchronous."""
+
+
+class FallbackOptions(TypedDict, total=False):
+    """The options of a Fallback besides its steps; see `FallbackPrimitive`."""
+
+    start_after: float | None
+    on_fallback: FallbackHook | None
+    name: str | None
 
 
 class FallbackPrimitive(Wrapper[TIn, TOut]):
-    """Runs a step and, when it fails, the fallbacks in order until one succeeds.
+    """Runs a step and, when it fails, others in its place until one succeeds.
 
-    All get the same input. Cancellation and `Filtered` are no failures and pass at once. When all
-    fail, the primary's exception comes out: a note lists why each fallback failed, and its
-    attribute `fallback_errors` holds their exceptions in order (a tuple; the primary's own is not
-    in it, for it would refer to itself).
+    All get the same input. After each failure comes the step that `by_kind` names for that kind of
+    failure, unless it has run already, and else the next of `fallbacks`. Cancellation and
+    `Filtered` are no failures and pass at once.
+
+    When nothing is left, the primary's exception comes out: a note lists why each fallback failed,
+    and its attribute `fallback_errors` holds their exceptions in order (a tuple; the primary's own
+    is not in it, for it would refer to itself). When one succeeds, no later error refers to the
+    failures; the record's attribute `used` names the step that answered, and `on_fallback` is told
+    of each failure.
+
+    A step that streams is replaced until its first item is there.
 
     Args:
         primary: The step to run first: a primitive or a callable.
-        fallbacks: The steps in its place, at least one, in order; either this or `fallback` is
-            required.
-        fallback: A single fallback.
+        fallbacks: The steps in its place for any failure, in order. This, `fallback`, `by_kind` or
+            `value` is required.
+        fallback: A single one.
+        by_kind: Steps for kinds of failures, as in `{"context_length": long_model}`; the kinds are
+            those of `classify_error`.
+        value: The result when everything has failed.
+        start_after: Seconds after which the next of `fallbacks` starts although the one before it
+            has not failed yet; zero starts all at once. The first result counts; the others are
+            cancelled, and have ended when the call returns. Default: None, one after the other.
+        on_fallback: Called with a `FallbackEvent` before something takes over; may be asynchronous.
+            What it raises is logged, and changes nothing.
         name: Default: `fallback`.
 
     Raises:
-        CompositionError: Something is no step, or a generator function.
-        ConfigurationError: No fallback is given, or both options are.
+        CompositionError: Something is no step, or a generator function that does not stream.
+        ConfigurationError: Nothing is given that could take over, two options contradict each
+            other, or one is out of range.
 
     Example:
         >>> def broken(question: str) -> str:
         ...     raise OSError("no route to host")
         >>> Fallback(primary=broken, fallback=str.upper).run("hello")
         'HELLO'
+        >>> def small(question: str) -> str:
+        ...     raise TimeoutError
+        >>> Fallback(small, by_kind={"timeout": str.title}, value="?").run("hello")
+        'Hello'
     """
 
     _opens_frame = True
@@ -64,7 +116,9 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         primary: _Async[I, A],
         fallbacks: Sequence[_Async[I, B]],
         *,
-        name: str | None = None,
+        by_kind: _AsyncByKind[I, B] | None = None,
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -72,7 +126,9 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         primary: _Async[I, A],
         fallbacks: Sequence[_Plain[I, B]],
         *,
-        name: str | None = None,
+        by_kind: _PlainByKind[I, B] | None = None,
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -80,7 +136,9 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         primary: _Plain[I, A],
         fallbacks: Sequence[_Async[I, B]],
         *,
-        name: str | None = None,
+        by_kind: _AsyncByKind[I, B] | None = None,
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -88,7 +146,9 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         primary: _Plain[I, A],
         fallbacks: Sequence[_Plain[I, B]],
         *,
-        name: str | None = None,
+        by_kind: _PlainByKind[I, B] | None = None,
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -96,7 +156,9 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         primary: _Async[I, A],
         *,
         fallback: _Async[I, B],
-        name: str | None = None,
+        by_kind: _AsyncByKind[I, B] | None = None,
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -104,7 +166,9 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         primary: _Async[I, A],
         *,
         fallback: _Plain[I, B],
-        name: str | None = None,
+        by_kind: _PlainByKind[I, B] | None = None,
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -112,7 +176,9 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         primary: _Plain[I, A],
         *,
         fallback: _Async[I, B],
-        name: str | None = None,
+        by_kind: _AsyncByKind[I, B] | None = None,
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
@@ -120,7 +186,61 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         primary: _Plain[I, A],
         *,
         fallback: _Plain[I, B],
-        name: str | None = None,
+        by_kind: _PlainByKind[I, B] | None = None,
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FallbackPrimitive[I, A | B],
+        primary: _Async[I, A],
+        *,
+        by_kind: _AsyncByKind[I, B],
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FallbackPrimitive[I, A | B],
+        primary: _Async[I, A],
+        *,
+        by_kind: _PlainByKind[I, B],
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FallbackPrimitive[I, A | B],
+        primary: _Plain[I, A],
+        *,
+        by_kind: _AsyncByKind[I, B],
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FallbackPrimitive[I, A | B],
+        primary: _Plain[I, A],
+        *,
+        by_kind: _PlainByKind[I, B],
+        value: B = ...,
+        **options: Unpack[FallbackOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FallbackPrimitive[I, A | B],
+        primary: _Async[I, A],
+        *,
+        value: B,
+        **options: Unpack[FallbackOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FallbackPrimitive[I, A | B],
+        primary: _Plain[I, A],
+        *,
+        value: B,
+        **options: Unpack[FallbackOptions],
     ) -> None: ...
     def __init__(
         self,
@@ -128,107 +248,183 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         fallbacks: Sequence[Any] | None = None,
         *,
         fallback: Any = None,
+        by_kind: Mapping[Any, Any] | None = None,
+        value: Any = MISSING,
+        start_after: float | None = None,
+        on_fallback: FallbackHook | None = None,
         name: str | None = None,
     ) -> None:
-        if fallbacks is not None and fallback is not None:
-            message = "fallback and fallbacks of Fallback say the same; give one of them"
+        candidates = check_in_order(fallbacks, fallback)
+        kinds = check_by_kind(by_kind)
+        if not candidates and not kinds and value is MISSING:
+            message = "Fallback needs a fallback: Fallback(primary, fallback=step)"
             raise ConfigurationError(message)
-        if fallbacks is None:
-            if fallback is None:
-                message = "Fallback needs a fallback: Fallback(primary, fallback=step)"
-                raise ConfigurationError(message)
-            fallbacks = (fallback,)
-        if not isinstance(cast("object", fallbacks), Sequence) or isinstance(fallbacks, str):
-            message = f"fallbacks of Fallback is a list of steps, not {fallbacks!r:.60}"
-            raise CompositionError(message)
-        if not fallbacks:
-            message = "fallbacks of Fallback is empty; give at least one step"
+        steps = [whole_step(primary, role="primary of Fallback", streams=True)]
+        labels = ["primary"]
+        for number, candidate in enumerate(candidates, 1):
+            role = f"fallback {number} of Fallback"
+            steps.append(whole_step(candidate, role=role, streams=True))
+            labels.append(f"fallback {number}")
+        known = {id(candidate): index for index, candidate in enumerate(candidates, 1)}
+        self._by_kind: dict[ErrorKind, int] = {}
+        for kind, candidate in kinds.items():
+            index = known.setdefault(id(candidate), len(steps))
+            if index == len(steps):
+                role = f"fallback for {kind!r} of Fallback"
+                steps.append(whole_step(candidate, role=role, streams=True))
+                labels.append(f"on {kind}")
+            elif index > len(candidates):
+                labels[index] += f", {kind}"
+            self._by_kind[kind] = index
+        self._steps = tuple(steps)
+        self._edge_labels = tuple(labels)
+        self._in_order = tuple(range(1, len(candidates) + 1))
+        self._value = value
+        self._start_after = check_pause(start_after, candidates)
+        if on_fallback is not None and not callable(cast("object", on_fallback)):
+            shown = notes.shown_value(on_fallback)
+            message = f"on_fallback of Fallback is a function of a FallbackEvent, not {shown}"
             raise ConfigurationError(message)
-        self._steps = (
-            whole_step(primary, role="primary of Fallback", streams=True),
-            *(
-                whole_step(candidate, role=f"fallback {number} of Fallback", streams=True)
-                for number, candidate in enumerate(fallbacks, 1)
-            ),
-        )
+        self._hook = on_fallback
+        self._in_turn = start_after is None
         self._name = check_name(name) if name is not None else None
 
     @property
     def edge_labels(self) -> tuple[str, ...]:
         """The part of each step."""
-        return ("primary", *(f"fallback {n}" for n in range(1, len(self._steps))))
+        return self._edge_labels
 
     @property
     def signature(self) -> tuple[Any, Any]:
         """The primary's input; the output where all steps agree on it."""
         signatures = [node.signature for node in self._steps]
         out = signatures[0][1]
-        same = all(signature[1] == out for signature in signatures)
+        same = self._value is MISSING and all(signature[1] == out for signature in signatures)
         return signatures[0][0], out if same else Any
 
-    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
-        self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
+    async def _execute_impl(
+        self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        if engine.listening is not None:
-            return await self._observed(context, input_data, site)
+        direct = self._direct  # none is ever found where the steps run side by side
+        if engine.listening is not None or (direct is None and not self._in_turn):
+            return await self._run_whole(context, input_data, site)
         try:
-            result = await self.start(context, input_data)
-            if result.__class__ is CoroutineType:
-                raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
-            if result.__class__ is engine.stream_type:
-                await result.prime()
+            result = await (
+                direct(input_data) if direct is not None else self.start(context, input_data)
+            )
+            kind = result.__class__
+            if kind is CoroutineType or kind is engine.stream_type:
+                await self._complete(result)
         except Exception as error:
+            context = context or FreshContext()
             notes.locate(error, self, 0, context)
             if not _replaceable(error):
                 raise
             failures = [error]
         else:
             return result
-        try:
-            for index, call in enumerate(self.calls[1:], 1):
-                try:
-                    result = await call(context, input_data)
-                    if result.__class__ is CoroutineType:
-                        raise nested_awaitable(self._steps[index].name, result)  # noqa: TRY301
-                    if result.__class__ is engine.stream_type:
-                        await result.prime()
-                except Exception as error:
-                    notes.locate(error, self, index, context)
-                    if not _replaceable(error):
-                        raise
-                    failures.append(error)
-                else:
-                    _dismiss(failures)
-                    return result
-            raise self._summed_up(failures)
-        finally:
-            del failures  # they refer to this frame
+        return await self._run_on(Run(self, context, site), input_data, failures)
 
-    async def _observed(
-        self, context: WorkflowContext, input_data: Any, site: engine.Site | None
-    ) -> Any:
-        """Run where somebody listens."""
-        failures: list[Exception] = []
-        with Run(self, context, site) as run:
+    # Executed by itself, it is given no context (None) where the primary wants none.
+    _alone = _execute_impl
+
+    async def _complete(self, result: Any) -> None:
+        """See to a result of the primary that is not there yet."""
+        if result.__class__ is CoroutineType:
+            raise nested_awaitable(self._steps[0].name, result)
+        await result.prime()
+
+    def _run_whole(
+        self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None
+    ) -> Awaitable[Any]:
+        """Run where somebody listens, or the steps side by side."""
+        if context is None:
+            context, site = FreshContext(), None
+            context.started = clock.now()
+        return self._run_on(Run(self, context, site), input_data, [])
+
+    async def _run_on(self, around: Run, input_data: Any, failures: list[Exception]) -> Any:
+        """Run the steps; the primary is over if it has failed already."""
+        try:
+            with around as run:
+                if self._in_turn:
+                    result = await self._run_in_turn(run, input_data, failures)
+                else:
+                    result = await self._race(run, input_data, failures)
+                if result is MISSING:
+                    run.index = 0
+                    raise self._summed_up(failures)
+                run.result = result
+                _dismiss(failures)
+                return result
+        finally:
+            failures.clear()  # they refer to this frame
+
+    async def _run_in_turn(self, run: Run, input_data: Any, failures: list[Exception]) -> Any:
+        """Run the steps one after the other; the primary is over if it has failed already."""
+        order = Alternatives(self._in_order, self._by_kind)
+        index: int | None = 0
+        if failures:
+            index = order.after(failures[-1])
+            await self._tell(failures[-1], index)
+        while index is not None:
             try:
-                for index in range(len(self._steps)):
-                    try:
-                        result = run.checked(await run.call(index, input_data))
-                        if result.__class__ is engine.stream_type:
-                            await result.prime()
-                    except Exception as error:
-                        if not _replaceable(error):
-                            raise
-                        notes.locate(error, self, index, context)
-                        failures.append(error)
-                    else:
-                        run.note(used=self.segments[index])
-                        _dismiss(failures)
-                        return result
-                run.index = 0
-                raise self._summed_up(failures)
-            finally:
-                del failures  # they refer to this frame
+                result = run.checked(await run.call(index, input_data))
+                if result.__class__ is engine.stream_type:
+                    await result.prime()
+            except Exception as error:
+                if not _replaceable(error):
+                    raise
+                notes.locate(error, self, index, run.context)
+                failures.append(error)
+            else:
+                run.note(used=self.segments[index])
+                return result
+            index = order.after(failures[-1])
+            await self._tell(failures[-1], index)
+        return self._last_resort(run)
+
+    async def _race(self, run: Run, input_data: Any, failures: list[Exception]) -> Any:
+        """Run the steps side by side, each a while after the one before."""
+        from tta_dev_primitives.recovery.race import Race  # noqa: PLC0415 - rarely wanted
+
+        order = Alternatives(self._in_order, self._by_kind)
+        race = Race(run, order, self._start_after, self._tell)
+        await race.finish(input_data)
+        failures += race.causes()
+        winner, verdict, race.verdict = race.winner, race.verdict, None
+        if winner is not None:
+            run.note(used=self.segments[winner])
+            return race.result
+        if verdict is None:
+            return self._last_resort(run)
+        try:
+            raise verdict
+        finally:
+            del verdict  # it refers to this frame
+
+    def _last_resort(self, run: Run) -> Any:
+        """Return the value, or `MISSING` where there is none."""
+        if self._value is not MISSING:
+            run.note(used="value")
+        return self._value
+
+    async def _tell(self, error: Exception | None, index: int | None) -> None:
+        """Tell the hook that a step takes over, or the value; no hook may change a result."""
+        hook = self._hook
+        if hook is None or (index is None and self._value is MISSING):
+            return
+        try:
+            step = "value" if index is None else self.segments[index]
+            answer = hook(FallbackEvent(error=error, step=step))
+            if isinstance(answer, Awaitable):
+                await answer
+        except Exception as culprit:
+            import logging  # noqa: PLC0415 - only for a broken hook
+
+            logging.getLogger("tta_dev_primitives").warning(
+                "on_fallback of %r failed", self.name, exc_info=culprit
+            )
 
     def _summed_up(self, failures: list[Exception]) -> Exception:
         """Return the primary's error, with what became of the fallbacks."""

@@ -1,17 +1,22 @@
-"""`TimeoutPrimitive` and `Timeout`: a step that takes too long is cancelled."""
+"""`TimeoutPrimitive` and `Timeout`: a step that takes too long is cancelled.
+
+How a deadline passes and what nested ones have to do with one another is in `deadline`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
-from tta_dev_primitives.core import engine, notes
+from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import MISSING, Run, check_name, nested_awaitable
 from tta_dev_primitives.core.context import FreshContext
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import ConfigurationError, TimeoutExceededError
+from tta_dev_primitives.recovery.deadline import Lane, current, open_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -19,8 +24,10 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
+    from tta_dev_primitives.recovery.breaker_config import CallOutcome
+    from tta_dev_primitives.recovery.timeout_limit import AdaptiveLimit
 
-__all__ = ("Timeout", "TimeoutOptions", "TimeoutPrimitive")
+__all__ = ("Timeout", "TimeoutBreaker", "TimeoutOptions", "TimeoutPrimitive")
 
 TIn = TypeVar("TIn", contravariant=True)
 TOut = TypeVar("TOut", covariant=True)
@@ -30,11 +37,38 @@ C = TypeVar("C", bound="Coroutine[Any, Any, Any]")  # kept whole, as an async de
 P = ParamSpec("P")
 
 
+class _Judge(Protocol):
+    """Says how a call ended."""
+
+    def outcome(self, error: BaseException | None, seconds: float = ..., /) -> CallOutcome:
+        """Return how a call ended that raised `error`, or nothing, after that many seconds."""
+        ...
+
+
+class TimeoutBreaker(Protocol):
+    """What a Timeout needs of a circuit breaker; `Breaker` is one."""
+
+    @property
+    def judge(self) -> _Judge:
+        """Says how a call ended."""
+        ...
+
+    def acquire(self) -> int:
+        """Return a permit for one call, or raise if the call must not be made."""
+        ...
+
+    def release(self, permit: int, outcome: CallOutcome, /) -> None:
+        """Take a permit back, and count how its call ended."""
+        ...
+
+
 class TimeoutOptions(TypedDict, total=False):
     """The options of a Timeout; see `TimeoutPrimitive`."""
 
     seconds: float | None
     timeout_seconds: float | None
+    adaptive: AdaptiveLimit | None
+    breaker: TimeoutBreaker | None
     name: str | None
 
 
@@ -44,20 +78,30 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
     The step runs in the caller's task. It is cancelled at the limit, may clean up, and is over when
     the call returns. `TimeoutExceededError` then says which limit passed; a `TimeoutError` that the
     step raises by itself comes out as it is. A step that answers the cancellation with a result has
-    a result. An earlier `context.deadline` holds as well.
+    a result. A cancellation from outside wins over a limit that passes at the same time.
 
-    A synchronous step cannot be interrupted: see `in_thread`.
+    Timeouts nest: the one whose limit passes first reports, and an earlier `context.deadline`
+    holds as well. `remaining()` tells what is left of the earliest, anywhere inside.
+
+    A step that streams is limited until its first item, and from each item to the next. A
+    synchronous step cannot be interrupted: see `in_thread`.
 
     Args:
         primitive: The step: a primitive or a callable.
-        seconds: The limit, more than zero; either this or `timeout_seconds` is required.
+        seconds: The limit, more than zero; this, `timeout_seconds` or `adaptive` is required.
         timeout_seconds: The same under another name.
+        adaptive: A limit that follows the durations of the latest calls, as
+            `AdaptiveLimit(0.99, factor=1.5, maximum=30.0)`.
+        breaker: A circuit breaker, such as a `Breaker`. While it is open, calls are rejected
+            before the step begins; how each call ends is counted, and a limit that passes is a
+            failure.
         name: Default: `timeout`.
 
     Raises:
         CompositionError: `primitive` is no step, or a generator function.
         ConfigurationError: The limit is missing, given twice, or out of range.
         TimeoutExceededError: From the call: the limit has passed.
+        CircuitOpenError: From the call: the breaker has rejected it.
 
     Example:
         >>> import asyncio
@@ -70,6 +114,7 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
 
     _opens_frame = True
     passes_context = True
+    _lane: Lane | None = None
 
     @overload
     def __init__(
@@ -119,6 +164,8 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
         *,
         seconds: float | None = None,
         timeout_seconds: float | None = None,
+        adaptive: AdaptiveLimit | None = None,
+        breaker: TimeoutBreaker | None = None,
         name: str | None = None,
     ) -> None:
         self._steps = (whole_step(primitive, role="step of Timeout", streams=True),)
@@ -126,50 +173,66 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
             message = "seconds and timeout_seconds of Timeout are the same limit; give one of them"
             raise ConfigurationError(message)
         limit = timeout_seconds if seconds is None else seconds
+        if adaptive is not None:
+            limit = _longest(adaptive, limit)
+        self._adaptive = adaptive
         if limit is None:
             message = "Timeout needs its limit in seconds: Timeout(..., seconds=5.0)"
             raise ConfigurationError(message)
         self._seconds = check_seconds("seconds of Timeout", limit)
+        self._breaker = None if breaker is None else _checked_breaker(breaker)
+        self._plain = adaptive is None and breaker is None
         self._name = check_name(name) if name is not None else None
 
     @property
+    def limit(self) -> float:
+        """The limit that is in force now, in seconds."""
+        return self._seconds if self._adaptive is None else self._adaptive.seconds
+
+    @property
     def edge_labels(self) -> tuple[str, ...]:
-        """The limit."""
+        """The limit, or the longest one."""
         return (f"at most {self._seconds:g} s",)
 
-    async def _execute_impl(
+    def _copy(self) -> Any:
+        copy = super()._copy()
+        copy._lane = None  # noqa: SLF001 - a copy of this very class
+        return copy
+
+    async def _execute_impl(  # noqa: C901 - written out for speed
         self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        seconds = self._seconds
-        deadline = None if context.__class__ is FreshContext else context.deadline
-        if deadline is not None:
-            seconds = min(seconds, deadline - asyncio.get_running_loop().time())
-        if engine.listening is not None:
-            return await self._observed(context, input_data, site, seconds)
-        steps_own = False
+        if engine.listening is not None or not self._plain:
+            return await self._observed(context, input_data, site)
+        loop = asyncio.get_running_loop()
+        lane = self._lane
+        if lane is None or lane.loop is not loop:
+            lane = self._lane = Lane(loop, self._seconds)
+        if context.__class__ is not FreshContext:
+            deadline = context.deadline
+            if deadline is not None and deadline < loop.time() + self._seconds:
+                return await self._observed(context, input_data, site)
+        scope = lane.open()
+        token = current.set(scope)
         try:
-            if seconds <= 0:
-                raise self._expired(seconds)  # noqa: TRY301 - as if the step had run
-            async with asyncio.timeout(seconds):
-                try:
-                    result = await self.start(context, input_data)
-                    if result.__class__ is engine.stream_type:
-                        await self._limited(result)
-                except TimeoutError:
-                    steps_own = True
-                    raise
-        except Exception as error:
-            if steps_own or not isinstance(error, TimeoutError):
-                notes.locate(error, self, 0, context)
-                raise
-            cause = error.__cause__ or error.__context__  # older releases of 3.11 chain it so
-        else:
+            direct = self._direct
+            result = await (
+                direct(input_data) if direct is not None else self.start(context, input_data)
+            )
             if result.__class__ is CoroutineType:
-                culprit = nested_awaitable(self._steps[0].name, result)
-                notes.locate(culprit, self, 0, context)
-                raise culprit
+                raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
+            if result.__class__ is engine.stream_type:
+                await self._limited(result, self._seconds)
+        except BaseException as error:
+            if not scope.close(token) or not isinstance(error, asyncio.CancelledError):
+                if isinstance(error, Exception):
+                    notes.locate(error, self, 0, context)
+                raise
+            cause = error
+        else:
+            scope.close(token)
             return result
-        expired = self._expired(seconds)
+        expired = self._expired(self._seconds, self._seconds)
         notes.locate(expired, self, None, context)
         try:
             raise expired from cause
@@ -177,51 +240,109 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
             del expired, cause  # they refer to this frame
 
     async def _observed(
-        self, context: WorkflowContext, input_data: Any, site: engine.Site | None, seconds: float
+        self, context: WorkflowContext, input_data: Any, site: engine.Site | None
     ) -> Any:
-        """Run where somebody listens."""
-        steps_own = False
+        """Run where somebody listens, or with more than a limit."""
+        breaker = self._breaker
         with Run(self, context, site) as run:
-            if seconds <= 0:
-                raise self._expired(seconds)
+            if breaker is None:
+                return await self._in_time(run, context.deadline, input_data)
+            permit = breaker.acquire()
+            began = clock.now()
             try:
-                async with asyncio.timeout(seconds):
-                    try:
-                        result = run.checked(await run.call(0, input_data))
-                        if result.__class__ is engine.stream_type:
-                            await self._limited(result)
-                    except TimeoutError:
-                        steps_own = True
-                        raise
-                    else:
-                        return result
-            except TimeoutError as error:
-                if steps_own:
-                    raise
-                cause = error.__cause__ or error.__context__  # older releases of 3.11 chain it so
-            run.own()
-            run.note(timed_out=True)
-            try:
-                raise self._expired(seconds) from cause
-            finally:
-                del cause  # it refers to this frame
+                result = await self._in_time(run, context.deadline, input_data)
+            except BaseException as error:
+                breaker.release(permit, breaker.judge.outcome(error, clock.now() - began))
+                raise
+            breaker.release(permit, breaker.judge.outcome(None, clock.now() - began))
+            return result
 
-    async def _limited(self, stream: Any) -> None:
+    async def _in_time(self, run: Run, deadline: float | None, input_data: Any) -> Any:
+        """Run the step within the limit and the run's deadline."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        limit = self.limit
+        when, seconds = began + limit, limit
+        if deadline is not None and deadline < when:
+            when, seconds = deadline, deadline - began
+            if seconds <= 0:
+                raise self._expired(seconds, limit)
+        scope = open_until(loop, when)
+        token = current.set(scope)
+        try:
+            result = run.checked(await run.call(0, input_data))
+            if result.__class__ is engine.stream_type:
+                await self._limited(result, limit)
+        except BaseException as error:
+            if not scope.close(token) or not isinstance(error, asyncio.CancelledError):
+                raise
+            cause = error
+        else:
+            scope.close(token)
+            if self._adaptive is not None:
+                self._adaptive.observe(loop.time() - began)
+                run.note(limit=limit)
+            return result
+        if self._adaptive is not None and seconds >= limit:
+            self._adaptive.observe(limit)
+        run.own()
+        run.note(timed_out=True)
+        try:
+            raise self._expired(seconds, limit) from cause
+        finally:
+            del cause  # it refers to this frame
+
+    async def _limited(self, stream: Any, limit: float) -> None:
         """Wait for a stream's first item, and limit the time to each later one."""
         await stream.prime()
-        stream.limit(self._seconds, self._expired)
+        stream.limit(limit, partial(self._expired, limit=limit))
 
-    def _expired(self, seconds: float) -> TimeoutExceededError:
+    def _expired(self, seconds: float, limit: float) -> TimeoutExceededError:
         """Return the error for a limit of ours that has passed."""
         step = self._steps[0].name
-        if seconds < self._seconds:
+        if seconds < limit:
             message = (
                 f"the deadline of the run passed before {step!r} ended; "
-                f"{self.name!r} would have allowed {self._seconds:g} s"
+                f"{self.name!r} would have allowed {limit:g} s"
             )
             return TimeoutExceededError(message, seconds=max(0.0, seconds))
         message = f"{step!r} did not end within the {seconds:g} s of {self.name!r}"
         return TimeoutExceededError(message, seconds=seconds)
+
+
+def _longest(adaptive: object, limit: object) -> float:
+    """Return the maximum of an adaptive limit.
+
+    Raises:
+        ConfigurationError: It is none, or a fixed limit is given too.
+    """
+    from tta_dev_primitives.recovery.timeout_limit import AdaptiveLimit  # noqa: PLC0415 - rarely wanted
+
+    if not isinstance(adaptive, AdaptiveLimit):
+        shown = notes.shown_value(adaptive)
+        message = f"adaptive of Timeout is an AdaptiveLimit(0.99, maximum=30.0), not {shown}"
+        raise ConfigurationError(message)
+    if limit is not None:
+        message = "adaptive and seconds of Timeout are both given; the first has its own maximum"
+        raise ConfigurationError(message)
+    return adaptive.maximum
+
+
+def _checked_breaker(breaker: TimeoutBreaker) -> TimeoutBreaker:
+    """Return what is given as `breaker`.
+
+    Raises:
+        ConfigurationError: It has not what a breaker has.
+    """
+    if isinstance(breaker, type) or not all(
+        hasattr(breaker, name) for name in ("acquire", "release", "judge")
+    ):
+        message = (
+            f"breaker of Timeout is a Breaker, with acquire(), release() and judge, not "
+            f"{notes.shown_value(breaker)}"
+        )
+        raise ConfigurationError(message)
+    return breaker
 
 
 class _Timing(Protocol):
