@@ -5,26 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import inspect
-import random
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tta_dev_primitives.core import engine
-from tta_dev_primitives.core.base import WorkflowContext, WorkflowPrimitive
-from tta_dev_primitives.core.notes import path_of
+from tta_dev_primitives.core.base import WorkflowContext
 from tta_dev_primitives.core.parallel import ParallelPrimitive
-from tta_dev_primitives.errors import CompositionError, ConfigurationError, Filtered
-from tta_dev_primitives.recovery import Retry, RetryPrimitive
-from tta_dev_primitives.recovery.retry import Attempts, Backoff
+from tta_dev_primitives.errors import ConfigurationError, Filtered
+from tta_dev_primitives.recovery import RetryPrimitive
 from tta_dev_primitives.testing import preserved_observers, run_virtual
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from tta_dev_primitives.core.record import Record
 
@@ -379,153 +373,3 @@ async def test_each_attempt_has_a_record(listening: list[Record]) -> None:
         ("retry", 1, "ok"),
     ]
     assert listening[-1].attributes["attempts"] == 3
-
-
-# --- the decorator ------------------------------------------------------------------------------
-
-
-async def test_a_decorated_function_is_called_as_before() -> None:
-    """Any parameters, the same signature, and still a coroutine function."""
-    calls: list[tuple[object, ...]] = []
-
-    @Retry(max_attempts=3, initial_delay=0)
-    async def fetch(url: str, *, tries: int = 1) -> str:
-        """Fetch."""
-        calls.append((url, tries))
-        if len(calls) < 3:
-            raise ConnectionError
-        return url
-
-    assert await fetch("u", tries=2) == "u"
-    assert calls == [("u", 2)] * 3
-    assert inspect.iscoroutinefunction(fetch)
-    assert list(inspect.signature(fetch).parameters) == ["url", "tries"]
-    assert fetch.__doc__ == "Fetch."
-
-
-async def test_bare_and_called_decorator_are_the_same() -> None:
-    """`@Retry` is `@Retry()`."""
-
-    @Retry
-    async def a(x: int) -> int:
-        return x + 1
-
-    @Retry()
-    async def b(x: int) -> int:
-        return x + 1
-
-    assert await a(1) == await b(1) == 2
-    assert isinstance(a, WorkflowPrimitive)
-    assert await (a >> b).execute(1) == 3
-
-
-async def test_the_note_of_a_decorated_function_names_it() -> None:
-    """Its name is the path."""
-
-    @Retry(max_attempts=2, initial_delay=0)
-    async def fetch() -> None:
-        raise ConnectionError
-
-    with pytest.raises(ConnectionError) as caught:
-        await fetch()
-    assert path_of(caught.value) == "fetch/fetch"
-
-
-def test_with_a_primitive_retry_is_the_wrapper() -> None:
-    """The second form of the one name."""
-    wrapped = Retry(RetryPrimitive(str.upper), max_attempts=2)
-    assert isinstance(wrapped, RetryPrimitive)
-    assert isinstance(Retry(max_attempts=2)(wrapped), RetryPrimitive)
-
-
-def test_what_cannot_be_retried_is_refused_when_decorated() -> None:
-    """A synchronous function, a generator function, a coroutine, a number."""
-
-    def items(x: int) -> Iterator[int]:
-        yield x
-
-    async def stream(x: int) -> AsyncIterator[int]:
-        yield x
-
-    with pytest.raises(CompositionError, match="synchronous"):
-        Retry(len)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    with pytest.raises(CompositionError, match="generator function"):
-        RetryPrimitive(items)
-    with pytest.raises(CompositionError):
-        Retry(stream)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    with pytest.raises(CompositionError, match="7"):
-        Retry(7)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
-
-
-NAN = float("nan")
-INF = float("inf")
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        *(("max_attempts", v) for v in (0, -1, 1.5, NAN, INF, True, "3", None)),
-        *(("backoff_factor", v) for v in (0, 0.5, -1, NAN, INF, "2", True, None)),
-        *(("initial_delay", v) for v in (-1, NAN, INF, "1", None)),
-        *(("max_delay", v) for v in (-1, NAN, INF, 0.1, "1")),
-        *(("jitter", v) for v in ("some", None, True)),
-        *(("on", v) for v in (7, (), (ConnectionError, int), int, "ConnectionError")),
-    ],
-)
-def test_a_bad_option_is_named_at_once(option: str, value: object) -> None:
-    """Construction and decoration both refuse it, before anything runs."""
-    bad: Any = {option: value}
-    with pytest.raises(ConfigurationError, match=option):
-        RetryPrimitive(str.upper, **bad)
-    with pytest.raises(ConfigurationError, match=option):
-        Retry(**bad)
-
-
-# --- the schedule, without a loop ---------------------------------------------------------------
-
-delays = st.floats(min_value=0, max_value=1e6)
-
-
-@given(
-    factor=st.floats(min_value=1, max_value=1e3),
-    initial=delays,
-    room=delays,
-    jitter=st.sampled_from(["full", "equal", "none"]),
-    attempt=st.integers(min_value=1, max_value=10_000),
-    seed=st.integers(),
-)
-def test_every_pause_lies_in_its_bounds(
-    factor: float, initial: float, room: float, jitter: Any, attempt: int, seed: int
-) -> None:
-    """Never negative, infinite or above the cap; the seed decides the rest."""
-    backoff = Backoff(factor=factor, initial=initial, maximum=initial + room, jitter=jitter)
-    bound = backoff.bound(attempt)
-    delay = backoff.delay(attempt, random.Random(seed))
-    assert 0 <= bound <= initial + room
-    low = {"full": 0.0, "equal": bound / 2, "none": bound}[jitter]
-    assert low <= delay <= bound
-    assert delay == backoff.delay(attempt, random.Random(seed))
-
-
-@given(limit=st.integers(min_value=1, max_value=20), pool=st.integers(min_value=0, max_value=20))
-def test_attempts_end_at_the_limit_or_with_the_pool(limit: int, pool: int) -> None:
-    """What is granted is the smaller of both, and is taken from the pool."""
-    cell = [pool]
-    attempts = Attempts(Backoff(initial=0), limit=limit, pool=cell)
-    granted = 0
-    while attempts.failed(0.0, ConnectionError()) is not None:
-        granted += 1
-    assert granted == min(limit - 1, pool)
-    assert cell == [pool - granted]
-    assert attempts.number == granted + 1
-
-
-def test_a_refused_retry_takes_nothing_from_the_pool() -> None:
-    """Neither a lasting error, nor cancellation, nor a deadline costs the others an attempt."""
-    cell = [5]
-    attempts = Attempts(Backoff(jitter="none"), limit=9, pool=cell, deadline=10.0)
-    assert attempts.failed(0.0, TypeError()) is None
-    assert attempts.failed(0.0, asyncio.CancelledError()) is None
-    assert attempts.failed(9.6, ConnectionError()) is None
-    assert cell == [5]
-    assert attempts.failed(9.4, ConnectionError()) == 0.5

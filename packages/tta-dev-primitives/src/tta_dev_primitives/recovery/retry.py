@@ -7,29 +7,17 @@ the primitive acts on its decisions.
 from __future__ import annotations
 
 import asyncio
-import random
-from contextvars import ContextVar
 from types import CoroutineType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Literal,
-    ParamSpec,
-    Protocol,
-    TypeAlias,
-    TypedDict,
-    TypeVar,
-    Unpack,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
-from tta_dev_primitives.core import engine, notes
-from tta_dev_primitives.core.base import MISSING, Run, check_name, nested_awaitable
-from tta_dev_primitives.core.limits import check_count, check_seconds
+from tta_dev_primitives.core import clock, engine, notes
+from tta_dev_primitives.core.base import MISSING, Run, nested_awaitable
+from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
-from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.classify import asked_to_stop, is_failure, matcher
+from tta_dev_primitives.recovery.attempts import Attempts
+from tta_dev_primitives.recovery.classify import asked_to_stop
+from tta_dev_primitives.recovery.retry_options import Policy, RetryEvent, RetryOptions
+from tta_dev_primitives.recovery.sharing import close_pool, open_pool, outer_pool, time_left
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -37,9 +25,8 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
-    from tta_dev_primitives.recovery.classify import RetryOn
 
-__all__ = ("Attempts", "Backoff", "Jitter", "Retry", "RetryOptions", "RetryPrimitive")
+__all__ = ("Retry", "RetryOptions", "RetryPrimitive")
 
 TIn = TypeVar("TIn", contravariant=True)
 TOut = TypeVar("TOut", covariant=True)
@@ -48,167 +35,24 @@ Out = TypeVar("Out")
 C = TypeVar("C", bound="Coroutine[Any, Any, Any]")  # kept whole, as an async def has it
 P = ParamSpec("P")
 
-Jitter: TypeAlias = Literal["full", "equal", "none"]
 
-_JITTERS = ("full", "equal", "none")
-_MAX_DELAY = 30.0
-_OVER = -1
-# The retries that are left to a run and all Retries inside it; a cell, since tasks share it.
-_pool: ContextVar[list[int] | None] = ContextVar("tta_dev_primitives.retries", default=None)
-
-
-class RetryOptions(TypedDict, total=False):
-    """The options of a Retry; see `RetryPrimitive`."""
-
-    max_attempts: int
-    backoff_factor: float
-    initial_delay: float
-    max_delay: float | None
-    jitter: Jitter
-    on: RetryOn | None
-    independent: bool
-    rng: random.Random | None
-    name: str | None
-
-
-class Backoff:
-    """How long to wait after each failed attempt: exponential, capped, with jitter.
-
-    Args:
-        factor: Each pause can be this many times as long as the one before; at least 1.
-        initial: The bound of the first pause, in seconds; zero for no pauses.
-        maximum: No bound grows beyond this, in seconds. Default: 30, or `initial` where that is
-            longer.
-        jitter: `full` draws from zero to the bound, `equal` from half the bound to the bound,
-            `none` waits for the bound itself.
-
-    Raises:
-        ConfigurationError: A value is out of range.
-
-    Example:
-        >>> backoff = Backoff(factor=2.0, initial=0.5, maximum=5.0, jitter="none")
-        >>> [backoff.delay(attempt, random.Random(1)) for attempt in (1, 2, 3, 4, 5, 5000)]
-        [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
-    """
-
-    __slots__ = ("factor", "initial", "jitter", "maximum")
-
-    def __init__(
-        self,
-        *,
-        factor: float = 2.0,
-        initial: float = 0.5,
-        maximum: float | None = None,
-        jitter: Jitter = "full",
-    ) -> None:
-        self.factor: float = check_seconds("backoff_factor", factor)
-        if self.factor < 1:
-            message = f"backoff_factor must be at least 1, not {factor!r}"
-            raise ConfigurationError(message)
-        self.initial: float = check_seconds("initial_delay", initial, zero=True)
-        self.maximum: float = (
-            max(_MAX_DELAY, self.initial)
-            if maximum is None
-            else check_seconds("max_delay", maximum, zero=True)
-        )
-        if self.maximum < self.initial:
-            message = f"max_delay ({maximum!r}) is less than initial_delay ({initial!r})"
-            raise ConfigurationError(message)
-        if jitter not in _JITTERS:
-            message = f"jitter must be 'full', 'equal' or 'none', not {jitter!r}"
-            raise ConfigurationError(message)
-        self.jitter: Jitter = jitter
-
-    def bound(self, attempt: int) -> float:
-        """Return the longest pause after failed attempt number `attempt` (from 1), in seconds."""
-        try:
-            return min(self.initial * self.factor ** (attempt - 1), self.maximum)
-        except OverflowError:
-            return self.maximum if self.initial else 0.0
-
-    def delay(self, attempt: int, rng: random.Random) -> float:
-        """Return the pause after failed attempt number `attempt` (from 1), in seconds."""
-        bound = self.bound(attempt)
-        if self.jitter == "none":
-            return bound
-        if self.jitter == "equal":
-            return bound / 2 + rng.uniform(0, bound / 2)
-        return rng.uniform(0, bound)
-
-
-class Attempts:
-    """What one Retry has tried in one run, and what it does after the next failure.
-
-    Args:
-        backoff: How long to wait.
-        limit: The most attempts, the first one included.
-        retryable: Says whether an exception is worth another attempt.
-        rng: Where jitter comes from.
-        pool: A cell with the retries that the outermost Retry leaves to all Retries inside it;
-            one is taken for each that is granted.
-        deadline: No pause may reach it; on the clock of `now`.
-
-    Example:
-        >>> attempts = Attempts(Backoff(jitter="none"), limit=3)
-        >>> attempts.failed(0.0, OSError()), attempts.failed(1.0, OSError())
-        (0.5, 1.0)
-        >>> attempts.failed(3.0, OSError()) is None
-        True
-    """
-
-    __slots__ = ("_backoff", "_deadline", "_limit", "_pool", "_retryable", "_rng", "number")
-
-    def __init__(
-        self,
-        backoff: Backoff,
-        *,
-        limit: int,
-        retryable: Callable[[Exception], bool] | None = None,
-        rng: random.Random | None = None,
-        pool: list[int] | None = None,
-        deadline: float | None = None,
-    ) -> None:
-        self._backoff = backoff
-        self._limit = limit
-        self._retryable = retryable or matcher(None)
-        self._rng = rng or _random
-        self._pool = [limit - 1] if pool is None else pool
-        self._deadline = deadline
-        self.number: int = 1
-        """The number of the attempt that runs or has just failed, from 1."""
-
-    def failed(self, now: float, error: BaseException) -> float | None:
-        """Decide what follows the failure of the running attempt.
-
-        Args:
-            now: Seconds, on any monotonic clock.
-            error: What the attempt raised.
-
-        Returns:
-            The seconds to wait before the next attempt, or None to let `error` out.
-        """
-        if not is_failure(error) or self.number >= self._limit or self._pool[0] <= 0:
-            return None
-        if not self._retryable(cast("Exception", error)):
-            return None
-        delay = self._backoff.delay(self.number, self._rng)
-        if self._deadline is not None and now + delay >= self._deadline:
-            return None
-        self._pool[0] -= 1
-        self.number += 1
-        return delay
-
-
-_random = random.Random()  # noqa: S311 - jitter is no secret
+# What a run has to do: just call the step; look after a clock or a budget besides; or all that
+# `_repeat` does, from the first attempt on.
+_PLAIN, _GUARDED, _FULL = 1, 2, 3
 
 
 class RetryPrimitive(Wrapper[TIn, TOut]):
     """Runs a step again when it fails, up to `max_attempts` times, with pauses between.
 
-    When no attempt is left, the last exception itself comes out; its note names the attempt.
-    Cancellation, `KeyboardInterrupt`, `SystemExit`, `GeneratorExit` and `Filtered` always pass at
-    once, and so does every failure of a task that has been cancelled. A pause that would reach
-    `context.deadline` is not begun.
+    When no attempt is left, the last exception itself comes out; its note names the attempt and
+    tells what was tried before. Cancellation, `KeyboardInterrupt`, `SystemExit`, `GeneratorExit`
+    and `Filtered` always pass at once, and so does every failure of a task that has been cancelled.
+
+    No pause is begun that would reach `max_elapsed`, `context.deadline` or the end of a Timeout
+    around it: the failure comes out now.
+
+    Where the exception tells how long its provider asks to wait (a `Retry-After` header, a field of
+    the body; see `recovery.hints`), the pause is that long at least, and jitter is added above.
 
     Retries inside a Retry, however deep, share the retries of the outermost one, so that layers do
     not multiply calls; `independent=True` takes one out of this. (A Retry that stands inside the
@@ -226,20 +70,35 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
             longer.
         jitter: `full` (default) draws each pause from zero to its bound, `equal` from half the
             bound up, `none` takes the bound.
+        schedule: The pauses as one value, in place of the four options above; see
+            `recovery.schedules`.
         on: What is retried: an exception class, a tuple of them, or a function that gets the
             exception and answers at once. A group of exceptions is retried if all in it are.
             Default: every `Exception` but `TypeError`, `NameError`, `AttributeError`,
             `AssertionError`, `ImportError` and wrong set-ups of this package, which do not pass.
+        until: A function that gets the result and says whether it is good enough; if not, the step
+            is run again. When no attempt is left, the last result comes out as it is. A stream is
+            not asked about.
+        max_elapsed: Seconds after the start of the Retry by which the last attempt begins.
+            Default: no limit.
+        min_attempt_time: Seconds that an attempt needs: no further one is begun with less left of
+            `max_elapsed` or a deadline. Default: 0.
+        hint: Finds the seconds that an exception asks to wait, in place of `recovery.hints`.
+        max_hint: The most that such a wish counts for, in seconds; zero to ignore them all.
+            Default: 60.
+        budget: A bound on retries over all calls; see `RetryBudget`. Default: none.
+        on_retry: A function, synchronous or asynchronous, that is told of each retry before its
+            pause. What it raises comes out in place of a retry, with the step's error as its
+            context.
         independent: Whether it counts by itself when it stands inside another Retry.
         rng: Where jitter comes from; `random.Random(1)` makes pauses repeatable.
         name: Default: `retry`.
 
     Raises:
         CompositionError: `primitive` is no step, or a generator function.
-        ConfigurationError: An option is out of range.
+        ConfigurationError: An option is out of range, or contradicts another.
 
     Example:
-        >>> from tta_dev_primitives.core.base import step
         >>> answers = iter([OSError("reset"), "fine"])
         >>> def ask(question: str) -> str:
         ...     answer = next(answers)
@@ -252,7 +111,8 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
 
     _opens_frame = True
     passes_context = True
-    _encloses: bool | None = None
+    _encloses = False
+    _mode = 0  # one of the above, once looked at
 
     @overload
     def __init__(
@@ -296,149 +156,251 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
         primitive: Callable[[], Out],
         **options: Unpack[RetryOptions],
     ) -> None: ...
-    def __init__(
-        self,
-        primitive: Any,
-        *,
-        max_attempts: int = 3,
-        backoff_factor: float = 2.0,
-        initial_delay: float = 0.5,
-        max_delay: float | None = None,
-        jitter: Jitter = "full",
-        on: RetryOn | None = None,
-        independent: bool = False,
-        rng: random.Random | None = None,
-        name: str | None = None,
-    ) -> None:
+    def __init__(self, primitive: Any, **options: Unpack[RetryOptions]) -> None:
         self._steps = (whole_step(primitive, role="step of Retry", streams=True),)
-        self._limit = check_count("max_attempts", max_attempts)
-        self._backoff = Backoff(
-            factor=backoff_factor, initial=initial_delay, maximum=max_delay, jitter=jitter
-        )
-        self._retryable = matcher(on)
-        self._independent = independent
-        self._rng = rng
-        self._name = check_name(name) if name is not None else None
+        self._policy = Policy(**options)
+        self._name = self._policy.name
 
     @property
     def edge_labels(self) -> tuple[str, ...]:
         """How often the step runs at most."""
-        return (f"at most {self._limit} attempts",)
+        return (f"at most {self._policy.limit} attempts",)
 
-    async def _execute_impl(  # noqa: C901 - written out for speed
-        self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
+    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
+        self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        pool = outer = _pool.get()
-        if outer is None or outer[0] < 0 or self._independent:
-            pool = None
-            encloses = self._encloses
-            if encloses or (encloses is None and self._look_inside()):
-                pool = self._open_pool()
+        counted = engine.listening is not None
+        mode = self._mode or self._look_inside()
+        if mode == _FULL or (counted and (site is None or self._direct is None)):
+            if context is None:
+                context, site = fresh_context(clock.now()), None
+            if counted:
+                return await self._observed(context, input_data, site)
+            return await self._repeat(context, input_data, None)
+        # The same as `_repeat` does, for the first attempt, which mostly is the only one.
+        began = clock.now() if counted or context is None or mode == _GUARDED else None
         attempts: Attempts | None = None
+        delay: float | None = None
+        failure: BaseException | None = None
         try:
-            if engine.listening is not None:
-                pool = pool or self._open_pool()
-                return await self._observed(context, input_data, site, pool)
-            while True:
-                try:
-                    direct = self._direct
-                    result = await (
-                        direct(input_data)
-                        if direct is not None
-                        else self.start(context, input_data)
-                    )
-                    if result.__class__ is CoroutineType:
-                        raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
-                    if result.__class__ is engine.stream_type:
-                        await result.prime()
-                except Exception as error:
-                    if attempts is None:
-                        pool = pool or self._open_pool()
-                        attempts = self._attempts(context, pool)
-                    number = attempts.number
-                    delay = _decide(attempts, error)
-                    if delay is None:
-                        notes.locate(error, self, 0, context, attempt=number)
-                        raise
-                    notes.forget(error)
-                else:
-                    return result
-                await asyncio.sleep(delay)
+            direct = self._direct
+            result = await (
+                direct(input_data) if direct is not None else self.start(context, input_data)
+            )
+            kind = result.__class__
+            if kind is CoroutineType:
+                raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
+            if kind is engine.stream_type:
+                await result.prime()
+        except BaseException as error:
+            if context is None:
+                context, site = fresh_context(began or 0.0), None
+            if counted:
+                failure = error
+            elif isinstance(error, Exception):
+                attempts = self._attempts(began)
+                delay = self._judge(attempts, error, context)
+                if delay is None:
+                    raise
+                if self._policy.on_retry is not None:
+                    await self._tell(context, attempts, error, None, delay)
+            else:
+                raise
+        else:
+            if mode == _GUARDED and self._policy.budget is not None:
+                self._policy.budget.earn()
+            if site is not None and began is not None:
+                site.went_well(self, began)
+            return result
+        if failure is None:
+            return await self._repeat(context, input_data, None, attempts, delay)
+        engine.hide_frame(failure)
+        try:
+            return await self._observed(context, input_data, site, began, failure)
         finally:
-            if pool is not outer:
-                _close_pool(pool, outer)
+            failure = None  # its traceback refers to this frame
+
+    # Executed by itself, it is given no context (None) where the step wants none.
+    _alone = _execute_impl
 
     async def _observed(
         self,
         context: WorkflowContext,
         input_data: Any,
         site: engine.Site | None,
-        pool: list[int],
+        began: float | None = None,
+        failure: BaseException | None = None,
     ) -> Any:
-        """Run where somebody listens."""
-        attempts = self._attempts(context, pool)
-        with Run(self, context, site) as run:
+        """Run where somebody listens; where the recorder does, the first attempt may be over."""
+        try:
+            with Run(self, context, site) as run:
+                if failure is None or began is None:
+                    return await self._repeat(context, input_data, run)
+                run.take_over(began, failure)
+                attempts = self._attempts(began)
+                delay = (
+                    self._judge(attempts, failure, context)
+                    if isinstance(failure, Exception)
+                    else None
+                )
+                if delay is None or not isinstance(failure, Exception):
+                    raise failure
+                if self._policy.on_retry is not None:
+                    await self._tell(context, attempts, failure, None, delay)
+                failure = None
+                return await self._repeat(context, input_data, run, attempts, delay)
+        finally:
+            failure = None  # as above
+
+    async def _repeat(  # noqa: C901, PLR0912, PLR0915 - one loop, whose parts share their variables
+        self,
+        context: WorkflowContext,
+        input_data: Any,
+        run: Run | None,
+        attempts: Attempts | None = None,
+        delay: float | None = None,
+    ) -> Any:
+        """Run the step until there is nothing more to try.
+
+        `run` is given where somebody listens; `attempts` and the `delay` that follows, where the
+        first attempt has failed already.
+        """
+        policy = self._policy
+        pool = outer = None
+        if not self._mode:
+            self._look_inside()
+        shares = self._encloses or attempts is not None
+        if attempts is None and (self._encloses or policy.clocked):
+            attempts = self._attempts()
+        if shares and attempts is not None:
+            pool = attempts.pool
+            outer = open_pool(pool)
+        number = 1
+        try:
             while True:
-                number = attempts.number
+                result: Any = None
+                if delay is not None and attempts is not None:
+                    try:
+                        await asyncio.sleep(delay)
+                    except BaseException:
+                        attempts.unused()
+                        raise
+                number = 1 if attempts is None else attempts.number
                 try:
-                    result = run.checked(await run.call(0, input_data, attempt=number))
-                    if result.__class__ is engine.stream_type:
+                    if run is None:
+                        result = await self.start(context, input_data)
+                        if result.__class__ is CoroutineType:
+                            raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
+                    else:
+                        result = run.checked(await run.call(0, input_data, attempt=number))
+                    streams = result.__class__ is engine.stream_type
+                    if streams:
                         await result.prime()
                 except Exception as error:
-                    delay = _decide(attempts, error)
+                    attempts = attempts or self._attempts()
+                    delay = self._judge(attempts, error, context)
                     if delay is None:
-                        run.note(attempts=number)
                         raise
-                    notes.forget(error)
+                    if policy.on_retry is not None:
+                        await self._tell(context, attempts, error, None, delay)
                 else:
-                    run.note(attempts=number)
-                    return result
-                await asyncio.sleep(delay)
+                    good, delay = streams or policy.accepts(result), None
+                    attempts = attempts or (None if good else self._attempts())
+                    if not good and attempts is not None and not asked_to_stop():
+                        delay = attempts.refused(clock.now(), time_left(context))
+                    if good or attempts is None or delay is None:
+                        if good and policy.budget is not None:
+                            policy.budget.earn()
+                        if run is not None:
+                            run.note(attempts=number)
+                        return result
+                    if policy.on_retry is not None:
+                        await self._tell(context, attempts, None, result, delay)
+                if pool is None:
+                    pool = attempts.pool
+                    outer = open_pool(pool)
+        except Exception as error:
+            notes.locate(error, self, None, context)  # where `_judge` has not done so
+            if run is not None:
+                run.own()  # it is noted
+                run.note(attempts=number)
+            engine.hide_frame(error)
+            raise
+        finally:
+            if pool is not None:
+                close_pool(pool, outer)
 
-    def _look_inside(self) -> bool:
-        """Whether there is a Retry inside, which must then find a pool from the first attempt.
+    def _attempts(self, started: float | None = None) -> Attempts:
+        policy = self._policy
+        shared = None if policy.independent else outer_pool()
+        return Attempts(policy, started=clock.now() if started is None else started, pool=shared)
 
-        One that a function's body calls is seen by nobody: it finds the pool from the second
-        attempt on. Setting a context variable before each first attempt would cost as much as
-        three awaits.
+    def _judge(
+        self, attempts: Attempts, error: Exception, context: WorkflowContext
+    ) -> float | None:
+        """Decide about a failure, and note on the error where it arose if it is to come out."""
+        number = attempts.number
+        try:
+            delay = (
+                None if asked_to_stop() else attempts.failed(clock.now(), error, time_left(context))
+            )
+        except Exception as own:
+            notes.locate(own, self, None, context)
+            raise
+        if delay is None:
+            began = attempts.started if context.started is None else context.started
+            history = attempts.history(began)
+            notes.locate(error, self, 0, context, attempt=number, history=history)
+        else:
+            notes.forget(error)
+        return delay
+
+    async def _tell(
+        self,
+        context: WorkflowContext,
+        attempts: Attempts,
+        error: Exception | None,
+        result: object,
+        delay: float,
+    ) -> None:
+        """Tell the hook of the retry that follows."""
+        policy = self._policy
+        try:
+            event = RetryEvent(
+                name=self.name,
+                attempt=attempts.number - 1,
+                error=error,
+                result=result,
+                delay=delay,
+                elapsed=clock.now() - attempts.started,
+            )
+            await policy.tell(event)
+        except BaseException as own:
+            attempts.unused()
+            if isinstance(own, Exception):
+                notes.locate(own, self, None, context)
+            raise
+
+    def _look_inside(self) -> int:
+        """Find out what runs have to do.
+
+        If there is a Retry inside, it must find a pool from the first attempt. One that a
+        function's body calls is seen by nobody: it finds the pool from the second attempt on.
+        Setting a context variable before each first attempt would cost as much as three awaits.
         """
-        found = any(isinstance(node, RetryPrimitive) for _, node in self._steps[0].walk())
-        self._encloses = found
-        return found
-
-    def _open_pool(self) -> list[int]:
-        pool = [self._limit - 1]
-        _pool.set(pool)
-        return pool
+        policy = self._policy
+        self._encloses = any(isinstance(node, RetryPrimitive) for _, node in self._steps[0].walk())
+        if self._encloses or policy.until is not None:
+            self._mode = _FULL
+        else:
+            guarded = policy.clocked or policy.budget is not None
+            self._mode = _GUARDED if guarded else _PLAIN
+        return self._mode
 
     def _copy(self) -> Any:
         copy = super()._copy()
-        copy._encloses = None  # noqa: SLF001 - a copy of this very class
+        copy._mode = 0  # noqa: SLF001 - a copy of this very class
         return copy
-
-    def _attempts(self, context: WorkflowContext, pool: list[int]) -> Attempts:
-        return Attempts(
-            self._backoff,
-            limit=self._limit,
-            retryable=self._retryable,
-            rng=self._rng,
-            pool=pool,
-            deadline=context.deadline,
-        )
-
-
-def _close_pool(pool: list[int] | None, outer: list[int] | None) -> None:
-    """End the run's pool: a task that outlives the run must not draw on it."""
-    if pool is not None:
-        pool[0] = _OVER
-        if outer is not None:
-            _pool.set(outer)
-
-
-def _decide(attempts: Attempts, error: Exception) -> float | None:
-    if asked_to_stop():
-        return None
-    return attempts.failed(asyncio.get_running_loop().time(), error)
 
 
 class _Retrying(Protocol):
