@@ -1,129 +1,265 @@
 """Single flight: callers of one key that arrive while its result is computed wait for that run.
 
 The first caller computes inside its own task, so a miss costs no task. If it is cancelled, the
-caller that has waited longest takes over; if all are cancelled, nothing runs on.
+caller that has waited longest takes over; if all are cancelled, nothing runs on. Callers may stand
+in different event loops and threads: a run is shared by all who can wait for it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import threading
 from collections import deque
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator
     from contextvars import Token
 
-__all__ = ("Flight", "leading", "twin")
+__all__ = ("Flight", "ThreadTurn", "Turn", "leading", "running_loop", "twin")
 
 leading: ContextVar[Flight | None] = ContextVar("tta_dev_primitives.flight", default=None)
 """The innermost run that the current code is part of."""
+
+_POLL = 0.05  # seconds between two looks at a run in another loop, which may have stopped
+_lock = threading.Lock()  # for what is rare: waiting, and waking those who wait
+
+
+class ThreadTurn:
+    """What a thread without a loop waits for."""
+
+    __slots__ = ("_gate", "_over")
+
+    def __init__(self) -> None:
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self._over = False
+
+    def done(self) -> bool:
+        """Whether the wait is over."""
+        return self._over
+
+    def set_result(self, result: None, /) -> None:
+        """End the wait."""
+        del result
+        if not self._over:
+            self._over = True
+            self._gate.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it is this thread's turn, or for so long."""
+        if self._gate.acquire(timeout=seconds):
+            self._gate.release()
+
+
+Turn = asyncio.Future[None] | ThreadTurn
+"""What somebody waits for."""
 
 
 class Flight:
     """One run that others may wait for.
 
+    Args:
+        loop: The event loop of the run; None for a run of a synchronous function.
+
     Attributes:
-        loop: The event loop of its callers.
-        parent: The run inside which it was started.
         done: Whether there is an outcome: a value or an error.
         adrift: Whether it ended without an outcome, and nobody is left to compute one.
+        listed: Whether it is the run for its key; False for one whose result is not kept.
+        parent: The run inside which it was started.
         waits_for: The runs for which this one waits, through the code inside it.
         value: The value, once done without an error.
-        error: A copy of the error, once done with one.
+        error: A copy of the error, once done with one, where somebody waits.
     """
 
-    __slots__ = ("_waiting", "adrift", "done", "error", "loop", "parent", "value", "waits_for")
+    __slots__ = (
+        "_holder",
+        "_waiting",
+        "adrift",
+        "done",
+        "error",
+        "listed",
+        "loop",
+        "parent",
+        "value",
+        "waits_for",
+    )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop: asyncio.AbstractEventLoop = loop
-        self.parent: Flight | None = None
+    error: Exception | None
+    parent: Flight | None
+    value: Any
+    waits_for: list[Flight]
+    _holder: Turn | None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        # The rest is there when it is needed: most runs are never waited for.
+        self.loop: asyncio.AbstractEventLoop | None = loop
         self.done: bool = False
         self.adrift: bool = False
-        self.value: Any = None
-        self.error: Exception | None = None
-        # Made when the first one waits; most runs are never waited for.
-        self._waiting: deque[asyncio.Future[None]] | None = None
-        self.waits_for: list[Flight] = []
+        self.listed: bool = True
+        self._waiting: deque[Turn] | None = None
 
     def begin(self) -> Token[Flight | None]:
         """Say that the current code computes the outcome; returns what ends that."""
         self.parent = leading.get()
         return leading.set(self)
 
-    def would_wait_for_itself(self) -> bool:
-        """Whether the current code is part of this run, directly or through other runs.
+    def within_reach(self, loop: asyncio.AbstractEventLoop | None) -> bool:
+        """Whether somebody in `loop` can wait for it: its own loop is this one, or runs."""
+        mine = self.loop
+        return mine is loop or mine is None or mine.is_running()
 
-        Through others: this run waits for a run that waits for one that the current code is in.
-        """
-        mine = list(_line(leading.get()))
-        if not mine:
-            return False
-        seen: set[int] = set()
-        stack: list[Flight] = [self]
-        while stack:
-            flight = stack.pop()
-            if any(flight is own for own in mine):
-                return True
-            if id(flight) not in seen:
-                seen.add(id(flight))
-                stack.extend(flight.waits_for)
-        return False
+    # --- waiting ----------------------------------------------------------------------------
 
-    async def wait(self) -> bool:
-        """Wait for the outcome.
+    def join(self, turn: Turn) -> bool:
+        """Wait for the outcome, or for the turn to compute it, through `turn`.
 
         Returns:
-            True when there is one; False when it is now the caller's turn to compute it.
-
-        Raises:
-            asyncio.CancelledError: The caller was cancelled; a turn it was given goes on.
+            False where waiting would never end, for the run waits for the current code, directly or
+            through other runs.
         """
-        mine = list(_line(leading.get()))
-        for flight in mine:
-            flight.waits_for.append(self)
-        turn: asyncio.Future[None] = self.loop.create_future()
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(turn)
+        around = leading.get()
+        mine = () if around is None else tuple(_line(around))
+        _lock.acquire()  # twice as fast as `with`, for each of a herd
         try:
-            await turn
-        except BaseException:
-            if turn.done() and not turn.cancelled() and not self.done:
-                self.adrift = (
-                    not self.hand_over()
-                )  # it was this caller's turn, but the caller is gone
-            raise
-        finally:
+            if mine and _depends(self, mine):
+                return False
             for flight in mine:
-                flight.waits_for.remove(self)
-        return self.done
+                if not hasattr(flight, "waits_for"):
+                    flight.waits_for = []
+                flight.waits_for.append(self)
+            if self._waiting is None:
+                self._holder = None
+                self._waiting = deque()
+            self._waiting.append(turn)
+            over = self.done or self.adrift
+        finally:
+            _lock.release()
+        if over:
+            turn.set_result(None)
+        elif self.loop is not None and turn.__class__ is not ThreadTurn:
+            future = cast("asyncio.Future[None]", turn)
+            loop = future.get_loop()
+            if loop is not self.loop:
+                loop.call_later(_POLL, self._watch, future)
+        return True
+
+    def leave(self, turn: Turn) -> bool:
+        """Say that whoever had `turn` has stopped waiting.
+
+        Returns:
+            Whether it is now this one who is to compute the outcome.
+        """
+        mine = leading.get()
+        if mine is not None:
+            with _lock:
+                for flight in _line(mine):
+                    if self in getattr(flight, "waits_for", ()):
+                        flight.waits_for.remove(self)
+        return self._holder is turn and not self.done
+
+    def _watch(self, turn: asyncio.Future[None]) -> None:
+        """Look at the run in another loop now and then: it is not awaited when that has stopped."""
+        if turn.done():
+            return
+        if self.done or self.adrift or (self.loop is not None and not self.loop.is_running()):
+            turn.set_result(None)
+        else:
+            turn.get_loop().call_later(_POLL, self._watch, turn)
+
+    # --- ending -----------------------------------------------------------------------------
 
     def hand_over(self) -> bool:
         """Give the turn to the caller that has waited longest; False when nobody waits."""
-        while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done() and not self.loop.is_closed():
-                turn.set_result(None)
-                return True
-        return False
+        here = running_loop()
+        with _lock:
+            waiting = self._waiting
+            while waiting:
+                turn = waiting.popleft()
+                if not turn.done() and _wake(turn, here):
+                    self._holder = turn
+                    return True
+            self.adrift = True
+            return False
 
     def finish(self, value: object = None, error: Exception | None = None) -> None:
         """Give all who wait the outcome."""
-        self.done = True
-        self.value = value
-        if self._waiting:
-            self.error = None if error is None else twin(error)
-            while self.hand_over():
+        if error is None:
+            self.value = value
+            self.error = None
+            self.done = True
+            if self._waiting is None:
+                return  # one who joins now sees that it is done
+        here = running_loop()
+        with _lock:
+            waiting = self._waiting
+            if error is None:
                 pass
+            elif waiting:
+                self.error = twin(error)
+                self.done = True
+            else:  # who comes now runs anew: an error that is kept holds the frames it passed
+                self.adrift = True
+            for turn in waiting or ():
+                if not turn.done():
+                    if turn.__class__ is not ThreadTurn and turn.get_loop() is here:  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - a future
+                        turn.set_result(None)  # the commonest case of `_wake`
+                    else:
+                        _wake(turn, here)
+            self._waiting = None
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the loop that runs in this thread, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _wake(turn: Turn, here: asyncio.AbstractEventLoop | None) -> bool:
+    """End a wait, in whichever loop it is; False where that loop does not run."""
+    if isinstance(turn, ThreadTurn):
+        turn.set_result(None)
+        return True
+    loop = turn.get_loop()
+    if loop is here:
+        turn.set_result(None)
+        return True
+    if not loop.is_running():
+        return False
+    try:
+        loop.call_soon_threadsafe(_set, turn)
+    except RuntimeError:  # closed in this moment
+        return False
+    return True
+
+
+def _set(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
+
+
+def _depends(flight: Flight, mine: tuple[Flight, ...]) -> bool:
+    """Whether `flight` is one of mine, or waits for one, directly or through others."""
+    seen: set[int] = set()
+    stack = [flight]
+    while stack:
+        found = stack.pop()
+        if any(found is own for own in mine):
+            return True
+        if id(found) not in seen:
+            seen.add(id(found))
+            stack.extend(getattr(found, "waits_for", ()))
+    return False
 
 
 def _line(flight: Flight | None) -> Iterator[Flight]:
     """Yield a run and those around it that are not over."""
     while flight is not None:
-        if not flight.done:
+        if not (flight.done or flight.adrift):
             yield flight
         flight = flight.parent
 

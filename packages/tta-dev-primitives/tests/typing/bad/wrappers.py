@@ -6,13 +6,17 @@ from tta_dev_primitives import Validate, WorkflowPrimitive
 from tta_dev_primitives.observability import trace_operation, track_metrics
 from tta_dev_primitives.performance import Cache, CachePrimitive, cached
 from tta_dev_primitives.recovery import (
+    Breaker,
+    BreakerConfig,
+    CircuitBreaker,
+    CircuitBreakerPrimitive,
     Fallback,
     Retry,
     RetryPrimitive,
     Timeout,
     TimeoutPrimitive,
 )
-from tta_dev_primitives.testing import MockPrimitive
+from tta_dev_primitives.testing import MockPrimitive, inject_chaos
 
 from ..steps import *
 
@@ -42,7 +46,25 @@ c2 = Cache(length, ttl="60")  # BAD: a time is a number
 c3 = Cache(length, size=3)  # BAD: no such option
 c4 = Cache(length).run(3)  # BAD: int into a cached step that takes str
 c5 = CachePrimitive(async_length) >> shout  # BAD: int into a primitive that takes str
+c7 = Cache(length, eviction="random")  # BAD: no such policy
+c8 = Cache(length, cache_errors={"NotFound": 5.0})  # BAD: classes of exceptions
+c9 = Cache(length).cache_invalidate(3)  # BAD: an input is a str
 c6 = double >> Cache(length)  # BAD: int into a cached step that takes str
+
+# --- CircuitBreaker -------------------------------------------------------------------------------
+h1 = CircuitBreaker(length) >> shout  # BAD: int into a primitive that takes str
+h2 = double >> CircuitBreaker(length)  # BAD: int into a guarded step that takes str
+h3 = CircuitBreaker(length).run(3)  # BAD: int into a guarded step that takes str
+h4 = CircuitBreaker(length, threshold=3)  # BAD: no such option
+h5 = CircuitBreaker(length, failure_threshold="3")  # BAD: a threshold is a number
+h6 = CircuitBreaker(length, breaker="shared")  # BAD: a name is no breaker
+h7 = CircuitBreaker(length, store=object())  # BAD: no store of breakers
+h8 = CircuitBreakerPrimitive(async_length) >> shout  # BAD: int into a primitive that takes str
+h9 = CircuitBreaker(sync_length)  # BAD: a decorator for asynchronous functions, given a synchronous one
+h10 = BreakerConfig(failure_rate="half")  # BAD: a rate is a number
+h11 = Breaker("shared", threshold=3)  # BAD: no such setting
+h12 = Breaker("shared").release("permit", "success")  # BAD: a permit is what acquire gave
+h13 = Breaker("shared").release(0, "good")  # BAD: no such outcome
 
 # --- Fallback -------------------------------------------------------------------------------------
 d1 = Fallback(length, fallback=show).run("a")  # BAD: the fallback takes int
@@ -54,6 +76,9 @@ d6 = Fallback(length, [length], fallback=length)  # BAD: two ways to say one thi
 d7 = Fallback(length, length)  # BAD: a list is wanted
 d8 = Fallback(length, fallback=3)  # BAD: a number is no step
 d9 = Fallback(length, fallback=length).run(3)  # BAD: int into steps that take str
+d10 = Fallback(length, by_kind={"timeouts": length})  # BAD: no such kind
+d11 = Fallback(length, by_kind={"timeout": show}).run("a")  # BAD: the fallback takes int
+d12 = Fallback(length, fallback=length, start_after="1")  # BAD: a pause is a number
 
 
 # --- decorators -----------------------------------------------------------------------------------
@@ -100,6 +125,7 @@ e10 = retried(3)  # BAD: int into a function that takes str
 e11 = retried("a") + 1  # BAD: a coroutine, an await is missing
 e12 = kept >> shout  # BAD: int into a primitive that takes str
 e13 = kept(3)  # BAD: int into a function that takes str
+e19 = kept.cache_invalidate(3)  # BAD: an argument is a str
 e14 = kept("a").upper()  # BAD: the result is an int
 e15 = measured >> shout  # BAD: int into a primitive that takes str
 e16 = traced >> shout  # BAD: int into a primitive that takes str
@@ -112,6 +138,12 @@ f2 = MockPrimitive(return_value=3, side_effect=ValueError)  # BAD: two ways to a
 f3 = MockPrimitive(returns=3)  # BAD: no such option
 f4: WorkflowPrimitive[str, str] = MockPrimitive(return_value=3)  # BAD: gives int
 f5 = MockPrimitive(side_effect=async_length) >> shout  # BAD: int into a primitive that takes str
+
+# --- chaos ----------------------------------------------------------------------------------------
+i1 = inject_chaos(length, fault=OSError) >> shout  # BAD: int into a primitive that takes str
+i2 = inject_chaos(length, "length", faults=OSError)  # BAD: no such option
+i3 = inject_chaos(length, fault="reset")  # BAD: a text is no fault
+i4 = inject_chaos(length, rate="often", fault=OSError)  # BAD: a rate is a number
 
 
 # --- validation -----------------------------------------------------------------------------------
