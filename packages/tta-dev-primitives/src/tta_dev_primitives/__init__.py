@@ -66,8 +66,20 @@ if TYPE_CHECKING:
     from tta_dev_primitives.performance.cache import Cache as Cache
     from tta_dev_primitives.performance.cache import CachePrimitive as CachePrimitive
     from tta_dev_primitives.performance.cache import cached as cached
+    from tta_dev_primitives.recovery.breaker import Breaker as Breaker
+    from tta_dev_primitives.recovery.bulkhead import Bulkhead as Bulkhead
+    from tta_dev_primitives.recovery.circuit_breaker import CircuitBreaker as CircuitBreaker
+    from tta_dev_primitives.recovery.circuit_breaker import (
+        CircuitBreakerPrimitive as CircuitBreakerPrimitive,
+    )
+    from tta_dev_primitives.recovery.compensation import (
+        CompensationPrimitive as CompensationPrimitive,
+    )
+    from tta_dev_primitives.recovery.compensation import Saga as Saga
     from tta_dev_primitives.recovery.fallback import Fallback as Fallback
     from tta_dev_primitives.recovery.fallback import FallbackPrimitive as FallbackPrimitive
+    from tta_dev_primitives.recovery.hedge import Hedge as Hedge
+    from tta_dev_primitives.recovery.limiter import RateLimiter as RateLimiter
     from tta_dev_primitives.recovery.retry import Retry as Retry
     from tta_dev_primitives.recovery.retry import RetryPrimitive as RetryPrimitive
     from tta_dev_primitives.recovery.timeout import Timeout as Timeout
@@ -83,9 +95,14 @@ __all__ = (
     "AssignPrimitive",
     "Batch",
     "BatchPrimitive",
+    "Breaker",
     "Buffer",
+    "Bulkhead",
     "Cache",
     "CachePrimitive",
+    "CircuitBreaker",
+    "CircuitBreakerPrimitive",
+    "CompensationPrimitive",
     "Conditional",
     "ConditionalPrimitive",
     "Fallback",
@@ -93,6 +110,7 @@ __all__ = (
     "Filter",
     "FilterPrimitive",
     "Filtered",
+    "Hedge",
     "InstrumentedPrimitive",
     "Loop",
     "LoopPrimitive",
@@ -104,11 +122,13 @@ __all__ = (
     "Parallel",
     "ParallelPrimitive",
     "PrimitiveMetrics",
+    "RateLimiter",
     "Record",
     "Retry",
     "RetryPrimitive",
     "Router",
     "RouterPrimitive",
+    "Saga",
     "Sequential",
     "SequentialPrimitive",
     "Stream",
@@ -139,9 +159,14 @@ _PLACES = {
     "AssignPrimitive": "core.assign",
     "Batch": "core.batch",
     "BatchPrimitive": "core.batch",
+    "Breaker": "recovery.breaker",
     "Buffer": "core.stream",
+    "Bulkhead": "recovery.bulkhead",
     "Cache": "performance.cache",
     "CachePrimitive": "performance.cache",
+    "CircuitBreaker": "recovery.circuit_breaker",
+    "CircuitBreakerPrimitive": "recovery.circuit_breaker",
+    "CompensationPrimitive": "recovery.compensation",
     "Conditional": "core.conditional",
     "ConditionalPrimitive": "core.conditional",
     "Fallback": "recovery.fallback",
@@ -149,6 +174,7 @@ _PLACES = {
     "Filter": "core.filter",
     "FilterPrimitive": "core.filter",
     "Filtered": "errors",
+    "Hedge": "recovery.hedge",
     "InstrumentedPrimitive": "apm.instrumented",
     "Loop": "core.loop",
     "LoopPrimitive": "core.loop",
@@ -160,11 +186,13 @@ _PLACES = {
     "Parallel": "core.parallel",
     "ParallelPrimitive": "core.parallel",
     "PrimitiveMetrics": "observability.metrics",
+    "RateLimiter": "recovery.limiter",
     "Record": "core.record",
     "Retry": "recovery.retry",
     "RetryPrimitive": "recovery.retry",
     "Router": "core.routing",
     "RouterPrimitive": "core.routing",
+    "Saga": "recovery.compensation",
     "Sequential": "core.sequential",
     "SequentialPrimitive": "core.sequential",
     "Stream": "core.stream",
