@@ -265,7 +265,7 @@ class Site:
         """
         first = self.open(owner)[0]
         if outermost:
-            self.alone = first.push, self.push, self.tick_all(own=True)
+            self.alone = first.push, self.push, self._tick_of((first, self))
         else:
             self.alone = first.push, _ignore, first.tick
         return self.alone
@@ -278,12 +278,23 @@ class Site:
         own(took)
         tick()
 
+    def went_wrong(self, owner: Node, began: float, error: BaseException) -> None:
+        """Count a call of the owner that failed with its first child; as `went_well`."""
+        took = clock.now() - began
+        _, own, _ = self.alone or self.stand_alone(owner, outermost=False)
+        self.open(owner)[0].failed(took, error)
+        if own is not _ignore:
+            self.failed(took, error)
+
     def tick_all(self, *, own: bool) -> Callable[[], object]:
         """Return what counts a run that ended well for every child, and for this place if `own`."""
+        children = self.children or ()
+        return self._tick_of((self, *children) if own else children)
+
+    def _tick_of(self, sites: tuple[Site, ...]) -> Callable[[], object]:
         recorder = self.state.recorder
         if recorder is None:
             return _ignore
-        sites = (self, *(self.children or ())) if own else self.children or ()
         return recorder.tick_all(tuple(site.stats for site in sites if site.stats is not None))
 
 

@@ -20,6 +20,7 @@ from tta_dev_primitives.core.base import (
     nested_awaitable,
     path_safe,
 )
+from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import CircuitOpenError, ConfigurationError
@@ -261,13 +262,20 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
             return ("while it works",)
         return (f"while {self._breaker.name!r} is closed",)
 
-    async def _execute_impl(
-        self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
+    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
+        self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        if engine.listening is not None:
-            return await self._observed(context, input_data, site)
         circuit = self._circuit
         permit = circuit.passing
+        start = 0.0
+        if engine.listening is not None:
+            if site is None or self._direct is None or permit < 0:
+                if context is None:
+                    context, site = fresh_context(engine_clock.now()), None
+                return await self._observed(context, input_data, site)
+            start = engine_clock.now()
+        elif context is None:
+            start = engine_clock.now()
         if permit < 0:
             breaker = self._breaker
             wait = circuit.shut - (breaker.clock or engine_clock.now)()
@@ -275,7 +283,7 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
                 circuit.count_rejection()
                 raise CircuitOpenError(breaker.name, wait)
             if self._gate is not None:
-                return await self._observed(context, input_data, site)
+                return await self._observed(context or fresh_context(start), input_data, site)
             permit = breaker.acquire()
         began = self._breaker.now() if circuit.attentive else 0.0
         try:
@@ -289,12 +297,19 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
                 await result.prime()
         except BaseException as error:
             self._settle(permit, error, began)
+            if site is not None:
+                site.went_wrong(self, start, error)
             if isinstance(error, Exception):
-                notes.locate(error, self, 0, context)
+                notes.locate(error, self, 0, context or fresh_context(start))
             raise
         if circuit.attentive or result.__class__ is engine.stream_type:
             self._succeeded(permit, result, began)
+        if site is not None:
+            site.went_well(self, start)
         return result
+
+    # Executed by itself, it is given no context (None) where the step wants none.
+    _alone = _execute_impl
 
     async def _observed(
         self, context: WorkflowContext, input_data: Any, site: engine.Site | None

@@ -18,7 +18,7 @@ from tta_dev_primitives.core.base import (
     check_name,
     nested_awaitable,
 )
-from tta_dev_primitives.core.context import FreshContext, WorkflowContext
+from tta_dev_primitives.core.context import WorkflowContext, fresh_context
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery.alternatives import (
@@ -306,8 +306,12 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
         direct = self._direct  # none is ever found where the steps run side by side
-        if engine.listening is not None or (direct is None and not self._in_turn):
+        counted = engine.listening is not None
+        if direct is None and (counted or not self._in_turn):
             return await self._run_whole(context, input_data, site)
+        if counted and site is None:
+            return await self._run_whole(context, input_data, site)
+        began = clock.now() if counted or context is None else 0.0
         try:
             result = await (
                 direct(input_data) if direct is not None else self.start(context, input_data)
@@ -315,15 +319,22 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
             kind = result.__class__
             if kind is CoroutineType or kind is engine.stream_type:
                 await self._complete(result)
-        except Exception as error:
-            context = context or FreshContext()
-            notes.locate(error, self, 0, context)
-            if not _replaceable(error):
+        except BaseException as error:
+            replaceable = isinstance(error, Exception) and _replaceable(error)
+            if site is not None and not replaceable:
+                site.went_wrong(self, began, error)
+            around = context or fresh_context(began)
+            if isinstance(error, Exception):
+                notes.locate(error, self, 0, around)
+            if not isinstance(error, Exception) or not replaceable:
                 raise
             failures = [error]
         else:
+            if site is not None:
+                site.went_well(self, began)
             return result
-        return await self._run_on(Run(self, context, site), input_data, failures)
+        run = Run(self, around, None if context is None else site)
+        return await self._run_on(run, input_data, failures, began)
 
     # Executed by itself, it is given no context (None) where the primary wants none.
     _alone = _execute_impl
@@ -339,14 +350,17 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
     ) -> Awaitable[Any]:
         """Run where somebody listens, or the steps side by side."""
         if context is None:
-            context, site = FreshContext(), None
-            context.started = clock.now()
+            context, site = fresh_context(clock.now()), None
         return self._run_on(Run(self, context, site), input_data, [])
 
-    async def _run_on(self, around: Run, input_data: Any, failures: list[Exception]) -> Any:
-        """Run the steps; the primary is over if it has failed already."""
+    async def _run_on(
+        self, around: Run, input_data: Any, failures: list[Exception], began: float = 0.0
+    ) -> Any:
+        """Run the steps; the primary, begun at `began`, is over if it has failed already."""
         try:
             with around as run:
+                if failures and run.site is not None:
+                    run.take_over(began, failures[0])
                 if self._in_turn:
                     result = await self._run_in_turn(run, input_data, failures)
                 else:
