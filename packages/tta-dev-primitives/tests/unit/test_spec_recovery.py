@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tta_dev_primitives.core.base import WorkflowContext, WorkflowPrimitive
+from tta_dev_primitives.core.routing import RouterPrimitive
 from tta_dev_primitives.performance import CachePrimitive, cached
 from tta_dev_primitives.recovery import (
     Fallback,
@@ -121,3 +122,33 @@ async def test_spec_2_production_stack() -> None:
     assert gpt4.calls == 1
     assert await llm.execute(context, "ho") == "local: ho"
     assert gpt35.calls == 1
+
+
+async def test_spec_3_five_layers() -> None:
+    """Each layer as the report writes it, with arguments where it has three dots."""
+    llm, fallback_model, cheap_llm = Model("llm"), Model("spare"), Model("cheap")
+
+    # Layer 1: Cache (40-60% cost reduction)
+    cached_llm = CachePrimitive(llm, max_size=1000, ttl=3600)
+
+    # Layer 2: Timeout (prevent hanging)
+    timed_llm = TimeoutPrimitive(cached_llm, timeout_seconds=30.0)
+
+    # Layer 3: Retry (handle transient failures)
+    retry_llm = RetryPrimitive(timed_llm, max_attempts=3, initial_delay=0)
+
+    # Layer 4: Fallback (high availability)
+    fallback_llm = FallbackPrimitive(retry_llm, fallback=fallback_model)
+
+    # Layer 5: Router (cost optimization)
+    production_llm = RouterPrimitive(
+        routes={"fast": cheap_llm, "quality": fallback_llm}, default_route="quality"
+    )
+
+    assert await production_llm.execute(WorkflowContext(data={"tier": "fast"}), "hi") == "cheap: hi"
+    assert await production_llm.execute("hi") == "llm: hi"
+    llm.down = True
+    assert await production_llm.execute("hi") == "llm: hi"
+    assert llm.calls == 1
+    assert await production_llm.execute("ho") == "spare: ho"
+    assert llm.calls == 4
