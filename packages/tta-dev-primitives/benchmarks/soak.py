@@ -15,6 +15,7 @@ import gc
 import random
 import sys
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from tta_dev_primitives import (
     Bulkhead,
@@ -23,8 +24,10 @@ from tta_dev_primitives import (
     FallbackPrimitive,
     RetryPrimitive,
     TimeoutPrimitive,
-    WorkflowPrimitive,
 )
+
+if TYPE_CHECKING:
+    from tta_dev_primitives import WorkflowPrimitive
 
 __all__ = ("main", "soak")
 
