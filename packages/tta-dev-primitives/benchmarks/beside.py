@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .measure import compare
 from .row import Measured, WrongResultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .measure import Effort, Figure, Timed
-    from .peers import Peer
-    from .row import Peers
 
 __all__ = ("OURS", "beside", "same_result")
+
+P = TypeVar("P")
 
 OURS = "tta-dev-primitives"
 
@@ -35,8 +35,8 @@ async def beside(
     baseline: Timed,
     ours: Timed,
     effort: Effort,
-    peers: Peers,
-    build: Callable[[Peer], Timed | None],
+    peers: Mapping[str, P | str],
+    build: Callable[[P], Timed | None],
     *,
     extra: dict[str, Timed] | None = None,
 ) -> Measured:

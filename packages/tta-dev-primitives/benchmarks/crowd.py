@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from tta_dev_primitives import Parallel, Sequential
 
-from .peers import find
+from .peers import beside_role, find
 from .subjects import passes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from .measure import Timed
 
 __all__ = ("Gate", "main", "peak_megabytes", "run")
 
@@ -56,16 +58,20 @@ def _workflow(subject: str, count: int) -> Callable[[int], Awaitable[object]]:
 
         return bare
     ours: Any
+    run: Timed
     if subject == "chain":
         ours = Sequential(steps)
-        return ours.execute
+        run = ours.execute
+        return run
     if subject == "fan-out":
         ours = Sequential([passes, Parallel([gate.__call__, gate.__call__]), max])
-        return ours.execute
-    (peer,) = find([subject]).values()
+        run = ours.execute
+        return run
+    (peer,) = beside_role(find([subject]), None).values()
     if isinstance(peer, str):
         raise SystemExit(peer)
-    return peer.chain(steps)
+    run = peer.chain(steps)
+    return run
 
 
 def peak_megabytes() -> float | None:

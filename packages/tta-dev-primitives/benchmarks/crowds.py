@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .measure import figure
+from .peers import distribution
 from .row import Measured, Row
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ async def _chain(effort: Effort, peers: Peers) -> Measured:
             others[name] = "one workflow object runs one execution at a time"
         else:
             try:
-                others[name] = _peak(name.partition(" ")[0], effort.crowd)[0]
+                others[name] = _peak(distribution(name), effort.crowd)[0]
             except (RuntimeError, subprocess.TimeoutExpired) as error:
                 others[name] = str(error)
     return _ours("chain", effort, others)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from .measure import Effort, Figure
+    from .peers import Peer
     from .row import Peers
 
 __all__ = ("Sibling", "frames_between", "rows")
@@ -120,6 +121,10 @@ def _ours(policy: str) -> Callable[[Sibling], Any]:
     return build
 
 
+def _fan_out_of(peer: Peer) -> Callable[[Sibling], Any]:
+    return lambda pair: peer.fan_out([pair.fails, pair.sleeps])
+
+
 async def _cancel(policy: str, effort: Effort, peers: Peers) -> Measured:
     ours, told, leaked = await _rounds(_ours(policy), effort)
     others: dict[str, Figure | str] = {}
@@ -130,11 +135,7 @@ async def _cancel(policy: str, effort: Effort, peers: Peers) -> Measured:
             "asyncio.gather": lambda pair: gathered([pair.fails, pair.sleeps]),
         }
         for name, peer in peers.items():
-            builders[name] = (
-                peer
-                if isinstance(peer, str)
-                else lambda pair, peer=peer: peer.fan_out([pair.fails, pair.sleeps])
-            )
+            builders[name] = peer if isinstance(peer, str) else _fan_out_of(peer)
         for name, build in builders.items():
             if isinstance(build, str):
                 others[name] = build

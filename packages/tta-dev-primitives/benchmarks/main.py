@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .measure import FULL, QUICK
-from .peers import NAMES, find
+from .peers import NAMES, beside_role, find
 from .report import Machine, as_json, as_markdown, as_summary, as_text, put_into
 from .row import Measured, Outcome
 from .rows import select
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .measure import Effort
-    from .row import Peers, Row
+    from .peers import Guard, Peer
+    from .row import Row
 
 __all__ = ("main", "measured")
 
@@ -43,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "--peers",
         default=",".join(NAMES),
         metavar="NAMES",
-        help=f"peers to run beside, separated by commas, or none; default {','.join(NAMES)}",
+        help=f"peers to run beside, separated by commas, or none; default {', '.join(NAMES)}",
     )
     add("--json", type=Path, metavar="FILE", help="write the report as JSON as well")
     add("--markdown", type=Path, metavar="FILE", help="put the report between a page's markers")
@@ -102,7 +103,9 @@ def _failed(outcome: Outcome) -> bool:
 _COULD_NOT = "could not be run: "
 
 
-async def measured(rows: Sequence[Row], effort: Effort, peers: Peers) -> list[Outcome]:
+async def measured(
+    rows: Sequence[Row], effort: Effort, peers: Mapping[str, Peer | Guard | str]
+) -> list[Outcome]:
     """Measure the rows one after another; one that fails says why and stops no other."""
     gc.collect()
     gc.freeze()  # what the peers' imports left is not to be walked in every round
@@ -114,7 +117,7 @@ async def measured(rows: Sequence[Row], effort: Effort, peers: Peers) -> list[Ou
                     f"\r\x1b[K{number}/{len(rows)} {row.key}", end="", file=sys.stderr, flush=True
                 )
             try:
-                found = await row.measure(effort, peers)
+                found = await row.measure(effort, beside_role(peers, row.role))
             except Exception as error:  # noqa: BLE001 - the other rows are still worth having
                 found = Measured(ours=None, facts=(f"{_COULD_NOT}{type(error).__name__}: {error}",))
             outcomes.append(Outcome(row=row, measured=found))

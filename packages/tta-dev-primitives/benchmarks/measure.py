@@ -60,6 +60,7 @@ class Effort:
         failures: Failing runs per figure.
         crowd: Executions that are under way at the same time.
         long: Steps of the longest chain; the row about a chain's length takes a tenth of it.
+        requests: How long the traces are that caches are asked by.
     """
 
     rounds: int
@@ -68,11 +69,28 @@ class Effort:
     failures: int
     crowd: int
     long: int
+    requests: int
 
 
-FULL = Effort(rounds=41, block=0.004, fresh=21, failures=21, crowd=10_000, long=10_000)
+FULL = Effort(
+    rounds=41,
+    block=0.004,
+    fresh=21,
+    failures=21,
+    crowd=10_000,
+    long=10_000,
+    requests=400_000,
+)
 """What `docs/performance.md` shows."""
-QUICK = Effort(rounds=9, block=0.001, fresh=5, failures=5, crowd=2_000, long=10_000)
+QUICK = Effort(
+    rounds=9,
+    block=0.001,
+    fresh=5,
+    failures=5,
+    crowd=2_000,
+    long=10_000,
+    requests=100_000,
+)
 """A first look: the medians are there, the quartiles are wide."""
 
 

@@ -97,8 +97,8 @@ def _best_peer(outcome: Outcome) -> str:
 
 
 def _is_bare(name: str) -> bool:
-    """Whether it stands beside the peers, but is no system: what Python itself offers."""
-    return name.startswith(("asyncio.", "bare"))
+    """Whether it stands beside the peers, but is none: what Python offers, or ours once more."""
+    return name.startswith(("asyncio.", "bare", "context."))
 
 
 def _cells(outcome: Outcome) -> tuple[str, ...]:
@@ -203,7 +203,11 @@ def as_markdown(outcomes: Sequence[Outcome], machine: Machine) -> str:
             parts.append("\n".join(remarks))
     beside = [outcome for outcome in outcomes if outcome.measured.peers]
     if beside:
-        parts.append("### Peers, row by row\n\n" + _peer_table(beside))
+        tables = [
+            _peer_table([outcome for outcome in beside if outcome.row.role == role])
+            for role in dict.fromkeys(outcome.row.role for outcome in beside)
+        ]
+        parts.append("### Peers, row by row\n\n" + "\n\n".join(tables))
     missed = [outcome for outcome in outcomes if verdict(outcome) == "missed"]
     if missed:
         told = [f"- `{one.row.key}`, {_missed(one)}: {reason(one.row.key)}" for one in missed]
@@ -230,8 +234,9 @@ def _peer_table(outcomes: Sequence[Outcome]) -> str:
         cells.append("-" if ours is None else shown(ours.median, outcome.row.unit))
         for name in names:
             found = outcome.measured.peers.get(name)
-            is_figure = isinstance(found, Figure)
-            cells.append(shown(found.median, outcome.row.unit) if is_figure else "-")
+            cells.append(
+                shown(found.median, outcome.row.unit) if isinstance(found, Figure) else "-"
+            )
         rows.append(tuple(cells))
     return _table(("what", "ours", *names), rows)
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from .measure import Effort, Figure
-    from .peers import Peer
+    from .peers import Guard, Peer, Role
 
-__all__ = ("Measured", "Outcome", "Peers", "Row", "Verdict", "WrongResultError", "verdict")
+__all__ = (
+    "Guards",
+    "Measured",
+    "Outcome",
+    "Peers",
+    "Row",
+    "Verdict",
+    "WrongResultError",
+    "verdict",
+)
 
 Peers: TypeAlias = "Mapping[str, Peer | str]"
 """Peers by name; a text instead of a peer says why it cannot be measured."""
+Guards: TypeAlias = "Mapping[str, Guard | str]"
+"""The same for rows with a role."""
 Verdict: TypeAlias = Literal["met", "missed", "no budget", "not measured"]
 
 
@@ -48,6 +59,7 @@ class Row:
         budget: The most that the median may be; None where none is set.
         measure: Measures it.
         with_peers: Whether peers can stand in this row.
+        role: What its peers wrap a step with; None where they are workflows.
     """
 
     key: str
@@ -55,8 +67,10 @@ class Row:
     against: str
     unit: str
     budget: float | None
-    measure: Callable[[Effort, Peers], Awaitable[Measured]]
+    measure: Callable[[Effort, Any], Awaitable[Measured]]
+    """Takes `Peers`, or `Guards` where the row has a role."""
     with_peers: bool = False
+    role: Role | None = None
 
     @property
     def family(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from . import chains, crowds, failures, fan_outs, imports, lengths, wrappers
+from . import chains, crowds, failures, fan_outs, hit_ratios, imports, lengths, retries, wrappers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ FAMILIES = {
     "fan-out": "A fan-out",
     "length": "Long chains",
     "wrapper": "A wrapper around one step, when all goes well",
+    "cache": "What a cache keeps",
     "import": "Import, in a fresh interpreter with warm byte code",
     "crowd": "Many executions at the same time",
     "failure": "When a step fails",
@@ -30,6 +31,8 @@ ROWS: tuple[Row, ...] = (
     *fan_outs.rows(),
     *lengths.rows(),
     *wrappers.rows(),
+    *retries.rows(),
+    *hit_ratios.rows(),
     *imports.rows(),
     *crowds.rows(),
     *failures.rows(),

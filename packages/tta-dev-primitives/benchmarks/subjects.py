@@ -75,7 +75,8 @@ def chain(kind: Kind, count: int) -> Step:
         made = Sequential([passes_in_context] * count)
     else:
         made = Sequential([Pass() for _ in range(count)])
-    return made.execute
+    run: Step = made.execute
+    return run
 
 
 def bare_chain(kind: Kind, count: int) -> Step:

@@ -1,10 +1,11 @@
-"""Retry, fallback, timeout, breaker and cache around one step, on their success path."""
+"""Each wrapper around one step on its success path, beside the libraries that do the same."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tta_dev_primitives import Sequential
@@ -12,6 +13,7 @@ from tta_dev_primitives import Sequential
 from .beside import beside
 from .measure import figure
 from .observing import MODES, observed
+from .peers import CONCURRENCY, PLENTY, ROOM, distribution
 from .row import Measured, Row
 from .subjects import bare_chain, passes
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
     from .measure import Effort, Timed
     from .observing import Mode
-    from .row import Peers
+    from .peers import Guard, Role
+    from .row import Guards, Peers
 
 __all__ = ("rows",)
 
@@ -29,27 +32,45 @@ _Wrap: TypeAlias = "Callable[[Any], Any]"
 _LONG = 60.0  # seconds that never pass
 _HERD = 1_000
 _STEPS = 10
+_BY_HAND = "cachetools"
+_NO_FLIGHT = (
+    f"{_BY_HAND} is a mapping: the lines around it are written by hand, without single flight, so "
+    "that a herd computes as often as it is large"
+)
 
 
 def rows() -> Iterator[Row]:
     """Yield a row for each wrapper, and those about misses of a cache."""
-    yield _row("retry", "Retry", _retry, passes, "one bare await", 3.5)
-    yield _row("retry", "Retry", _retry, passes, "one bare await", 5.0, mode="recorder")
-    yield _row("breaker", "CircuitBreaker, closed", _breaker, passes, "one bare await", 4.0)
-    yield _row("fallback", "Fallback", _fallback, passes, "one bare await", 3.0)
-    yield _row("timeout", "Timeout", _timeout, _with_timeout, "`asyncio.timeout`", 1.1)
-    yield _row("cache-hit", "Cache, hit", _cache, passes, "one bare await", 4.5)
+    bare = (passes, "one bare await")
+    yield _row("retry", "Retry", _retry, bare, 3.5, role="retry")
+    yield _row("retry", "Retry", _retry, bare, 5.0, mode="recorder")
+    yield _row("breaker", "CircuitBreaker, closed", _breaker, bare, 4.0, role="breaker")
+    yield _row("fallback", "Fallback", _fallback, bare, 3.0)
+    yield _row("timeout", "Timeout", _timeout, (_with_timeout, "`asyncio.timeout`"), 1.1)
+    yield _row("cache-hit", "Cache, hit", _cache, bare, 4.5, role="cache")
+    yield _row(
+        "bulkhead",
+        "Bulkhead, a free place",
+        _bulkhead,
+        (_with_semaphore(), "`asyncio.Semaphore`"),
+        1.2,
+        role="bulkhead",
+        extra={"bare await": passes},
+    )
+    yield _row("rate-limit", "RateLimit, within it", _rate_limit, bare, 4.0, role="rate-limit")
     yield _chained("retry", "Retry", _retry, 3.5)
     yield _chained("breaker", "CircuitBreaker, closed", _breaker, 4.0)
     yield _chained("fallback", "Fallback", _fallback, 3.0)
     yield _chained("cache-hit", "Cache, hit", _cache, 4.5)
     yield Row(
         key="wrapper.cache-miss.off",
-        title="Cache, miss with single flight, observers off",
+        title=f"Cache, miss with single flight that evicts from {ROOM:,}, observers off",
         against="one bare await",
         unit="x",
         budget=18.0,
         measure=_miss,
+        with_peers=True,
+        role="cache",
     )
     yield Row(
         key="wrapper.cache-herd.off",
@@ -65,20 +86,26 @@ def _row(
     key: str,
     title: str,
     wrap: _Wrap,
-    baseline: Timed,
-    against: str,
+    baseline: tuple[Timed, str],
     budget: float,
     *,
     mode: Mode = "off",
+    role: Role | None = None,
+    extra: dict[str, Timed] | None = None,
 ) -> Row:
-    async def measure(effort: Effort, peers: Peers) -> Measured:
-        del peers
+    bare, against = baseline
+
+    def build(guard: Guard) -> Timed | None:
+        return None if role is None else guard[role](passes)
+
+    async def measure(effort: Effort, peers: Guards) -> Measured:
+        guards: Guards = {} if role is None else peers
         try:
             wrapped = wrap(passes)
         except ModuleNotFoundError as error:
             return _absent(error)
         with observed(mode):
-            return await beside(baseline, wrapped.execute, effort, {}, lambda _: None)
+            return await beside(bare, wrapped.execute, effort, guards, build, extra=extra)
 
     return Row(
         key=f"wrapper.{key}.{mode}",
@@ -87,6 +114,8 @@ def _row(
         unit="x",
         budget=budget,
         measure=measure,
+        with_peers=role is not None,
+        role=role,
     )
 
 
@@ -147,7 +176,16 @@ def _timeout(inner: Any) -> Any:
 
 
 def _cache(inner: Any) -> Any:
-    return _made("performance.cache", "CachePrimitive")(inner)
+    return _made("performance.cache", "CachePrimitive")(inner, max_size=ROOM)
+
+
+def _bulkhead(inner: Any) -> Any:
+    return _made("recovery.bulkhead", "BulkheadPrimitive")(inner, max_concurrency=CONCURRENCY)
+
+
+def _rate_limit(inner: Any) -> Any:
+    rate = _made("recovery.gcra", "Rate")(PLENTY, per=1.0)
+    return _made("recovery.rate_limit", "RateLimitPrimitive")(inner, limiter=rate)
 
 
 async def _with_timeout(value: int) -> int:
@@ -155,26 +193,47 @@ async def _with_timeout(value: int) -> int:
         return await passes(value)
 
 
+def _with_semaphore() -> Timed:
+    semaphore = asyncio.Semaphore(CONCURRENCY)
+
+    async def run(value: int) -> int:
+        async with semaphore:
+            return await passes(value)
+
+    return run
+
+
 async def _one(value: int) -> int:
     del value
     return 1
 
 
-async def _miss(effort: Effort, peers: Peers) -> Measured:
-    del peers
+async def _miss(effort: Effort, peers: Guards) -> Measured:
     try:
         cache = _cache(_one)
     except ModuleNotFoundError as error:
         return _absent(error)
-    numbers = itertools.count()
     with observed("off"):
-        return await beside(
-            lambda _: _one(next(numbers)),
-            lambda _: cache.execute(next(numbers)),
-            effort,
-            {},
-            lambda _: None,
-        )
+        ours = await _always_missing(cache.execute)
+        full: dict[str, Timed | str] = {
+            name: guard if isinstance(guard, str) else await _always_missing(guard["cache"](_one))
+            for name, guard in peers.items()
+        }
+        found = await beside(_counting(_one), ours, effort, full, lambda missing: missing)
+    return replace(found, facts=(_NO_FLIGHT,)) if _BY_HAND in map(distribution, full) else found
+
+
+async def _always_missing(call: Timed) -> Timed:
+    """Return what asks for another key with each call, once the cache is full."""
+    missing = _counting(call)
+    for _ in range(2 * ROOM):
+        await missing(1)
+    return missing
+
+
+def _counting(call: Timed) -> Timed:
+    numbers = itertools.count()
+    return lambda _: call(next(numbers))
 
 
 async def _herd(effort: Effort, peers: Peers) -> Measured:

@@ -178,9 +178,11 @@ class Flight:
             waiting = self._waiting
             while waiting:
                 turn = waiting.popleft()
-                if not turn.done() and _wake(turn, here):
-                    self._holder = turn
-                    return True
+                if not turn.done():
+                    self._holder = turn  # before it wakes, perhaps in another thread, and looks
+                    if _wake(turn, here):
+                        return True
+                    self._holder = None
             self.adrift = True
             return False
 

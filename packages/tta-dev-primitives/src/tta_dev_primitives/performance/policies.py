@@ -216,7 +216,7 @@ class S3FIFO(Policy):
 
     def __init__(self) -> None:
         super().__init__()
-        self.entries = {}
+        self.entries: dict[Hashable, Entry] = {}
         self._small: deque[Entry] = deque()
         self._main: deque[Entry] = deque()
         self._ghosts: set[int | None] = set()

@@ -163,7 +163,7 @@ class CachePrimitive(Wrapper[TIn, TOut]):
         self._steps = (inner,)
         name = options.pop("name", None)
         self._name = check_name(name) if name is not None else None
-        self.settings = Settings(**options)
+        self.settings: Settings = Settings(**options)
         self.store: Kept = Kept(self.settings)
         self._refresh()
 

@@ -113,7 +113,7 @@ class Gate:
     __slots__ = ("burst", "interval", "open", "rate", "tat", "tolerance")
 
     def __init__(self, rate: Rate) -> None:
-        self.rate = rate
+        self.rate: Rate = rate
         self.tat: float = -math.inf
         self.open: dict[object, float] = {}
         self.adopt(rate.limit)
@@ -202,7 +202,7 @@ class Meter(Generic[W]):
     __slots__ = ("_stale", "_tail", "gates", "held", "queue", "seen")
 
     def __init__(self, gates: list[Gate]) -> None:
-        self.gates = gates
+        self.gates: list[Gate] = gates
         self.queue: OrderedDict[W, _Place] = OrderedDict()
         """Those who wait, in order."""
         self.held: float = -math.inf

@@ -52,9 +52,9 @@ class Call:
     future: asyncio.Future[None]
 
     def __init__(self, costs: tuple[float, ...]) -> None:
-        self.costs = costs
-        self.admitted = False
-        self.expired = False
+        self.costs: tuple[float, ...] = costs
+        self.admitted: bool = False
+        self.expired: bool = False
         self.timer: asyncio.TimerHandle | None = None
 
     def wait_in(self, loop: asyncio.AbstractEventLoop) -> None:

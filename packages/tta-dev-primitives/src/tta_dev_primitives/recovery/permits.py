@@ -31,8 +31,8 @@ class Permits(Generic[W]):
     __slots__ = ("limit", "max_queue", "queue", "running")
 
     def __init__(self, limit: int, max_queue: int | None) -> None:
-        self.limit = limit
-        self.max_queue = max_queue
+        self.limit: int = limit
+        self.max_queue: int | None = max_queue
         self.running: int = 0
         """The permits that are out."""
         self.queue: OrderedDict[W, None] = OrderedDict()

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from tta_dev_primitives.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import Token
+
     from tta_dev_primitives.core.base import Composite
 
 __all__ = ("Place", "PlainPlace", "enter", "leave", "new_run_id", "reset", "saga_key")
@@ -20,9 +23,9 @@ class Place:
     __slots__ = ("index", "owner", "run_id")
 
     def __init__(self, owner: Composite[Any, Any], index: int, run_id: str) -> None:
-        self.owner = owner
-        self.index = index
-        self.run_id = run_id
+        self.owner: Composite[Any, Any] = owner
+        self.index: int = index
+        self.run_id: str = run_id
 
     def run(self) -> str:
         """Return the id of the run."""
@@ -40,25 +43,25 @@ class PlainPlace(Place):
 
     def __init__(self, owner: Composite[Any, Any], values: list[Any]) -> None:
         self.owner = owner
-        self.values = values
+        self.values: list[Any] = values
 
     def run(self) -> str:
         """Return the id of the run, made when first asked for."""
         try:
             return self.run_id
         except AttributeError:
-            self.run_id = new_run_id()
+            self.run_id: str = new_run_id()
             return self.run_id
 
     def key(self) -> str:
         """Return the key of the step that is under way."""
-        self.index = len(self.values) - 1
+        self.index: int = len(self.values) - 1
         return super().key()
 
 
 _here: ContextVar[Place | None] = ContextVar("tta_dev_primitives.saga", default=None)
-enter = _here.set
-reset = _here.reset
+enter: Callable[[Place | None], Token[Place | None]] = _here.set
+reset: Callable[[Token[Place | None]], None] = _here.reset
 
 
 def leave(token: Any) -> None:

@@ -67,13 +67,13 @@ class Layout:
         journal: SagaJournal | None,
         codec: SagaCodec | None,
     ) -> None:
-        self.owner = owner
-        self.steps = steps
-        self.groups = groups
-        self.limit = limit
-        self.total = total
-        self.journal = journal
-        self.codec = codec
+        self.owner: Composite[Any, Any] = owner
+        self.steps: tuple[SagaStep, ...] = steps
+        self.groups: tuple[tuple[str, ...] | None, ...] = groups
+        self.limit: float = limit
+        self.total: float = total
+        self.journal: SagaJournal | None = journal
+        self.codec: SagaCodec | None = codec
         nodes: list[int] = []
         following = len(steps) + sum(step.rollback is not None for step in steps)
         for step in steps:
@@ -123,11 +123,11 @@ class SagaRun:
     def __init__(
         self, layout: Layout, context: WorkflowContext, run: Run | None, place: Place
     ) -> None:
-        self.layout = layout
-        self.context = context
-        self.run = run
-        self.place = place
-        self.plan = layout.plan()
+        self.layout: Layout = layout
+        self.context: WorkflowContext = context
+        self.run: Run | None = run
+        self.place: Place = place
+        self.plan: SagaPlan = layout.plan()
         self.given: list[Any] = []  # the input of each stage
         self.results: dict[int, Any] = {}
         self.at: int | None = None  # which step raises

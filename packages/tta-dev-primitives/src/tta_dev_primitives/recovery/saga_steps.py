@@ -49,11 +49,11 @@ class SagaStep:
         before: bool,
         stage: int,
     ) -> None:
-        self.action = action
-        self.rollback = rollback
-        self.takes_both = isinstance(rollback, InputAndResult)
-        self.before = before
-        self.stage = stage
+        self.action: WorkflowPrimitive[Any, Any] = action
+        self.rollback: WorkflowPrimitive[Any, Any] | None = rollback
+        self.takes_both: bool = isinstance(rollback, InputAndResult)
+        self.before: bool = before
+        self.stage: int = stage
 
 
 class InputAndResult(WorkflowPrimitive[Any, Any]):

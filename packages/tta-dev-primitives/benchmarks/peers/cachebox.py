@@ -1,0 +1,24 @@
+"""cachebox: the decorator over an LRU, with its single flight; it is written in Rust."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import ROOM
+
+if TYPE_CHECKING:
+    from . import Guard, Step
+
+__all__ = ("SUBJECT",)
+
+# By name, since it need not be there when types are checked.
+library: Any = importlib.import_module("cachebox")
+
+
+def _cache(step: Step) -> Step:
+    wrapped: Step = library.cached(library.LRUCache(ROOM))(step)
+    return wrapped
+
+
+SUBJECT: Guard = {"cache": _cache}

@@ -1,0 +1,22 @@
+"""circuitbreaker: the decorator."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import Guard, Step
+
+__all__ = ("SUBJECT",)
+
+# By name, since it need not be there when types are checked.
+library: Any = importlib.import_module("circuitbreaker")
+
+
+def _breaker(step: Step) -> Step:
+    wrapped: Step = library.CircuitBreaker(failure_threshold=5, name="benchmark")(step)
+    return wrapped
+
+
+SUBJECT: Guard = {"breaker": _breaker}
