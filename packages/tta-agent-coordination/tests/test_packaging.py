@@ -3,12 +3,14 @@
 import subprocess
 import sys
 from importlib.metadata import distribution
+from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import tta_agent_coordination
+from tta_agent_coordination.coordinators.scripts import SCRIPTS
 
 NEIGHBORS = ("tta_dev_primitives", "tta_observability_integration", "keploy_framework")
 
@@ -53,6 +55,20 @@ def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
 
 def test_type_checkers_find_the_marker() -> None:
     assert (Path(str(tta_agent_coordination.__file__)).parent / "py.typed").is_file()
+
+
+def test_every_script_is_installed() -> None:
+    """And every file of them is used: as a script, or as a part of one."""
+    folder = files("tta_agent_coordination.coordinators") / "lua"
+    installed = {
+        file.name.removesuffix(".lua"): file.read_text("utf-8") for file in folder.iterdir()
+    }
+    first_lines = [text.partition("\n")[0] for text in installed.values()]
+    parts = {name for line in first_lines if line.startswith("--! ") for name in line.split()[1:]}
+
+    assert parts
+    assert set(installed) == set(SCRIPTS) | parts
+    assert all(script.text.strip() for script in SCRIPTS.values())
 
 
 def test_an_import_needs_no_neighbor() -> None:

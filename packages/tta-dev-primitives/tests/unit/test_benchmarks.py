@@ -1,4 +1,7 @@
-"""The benchmarks measure what they say, and every row of their report can be run."""
+"""The benchmarks measure what they say, and every row of their report can be run.
+
+Longer than other files, since the folder is no part of the package and is loaded once, here.
+"""
 
 import asyncio
 import importlib
@@ -6,6 +9,7 @@ import importlib.util
 import json
 import math
 import sys
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +43,7 @@ load()
 beside: Any = importlib.import_module(f"{NAME}.beside")
 crowd: Any = importlib.import_module(f"{NAME}.crowd")
 failures: Any = importlib.import_module(f"{NAME}.failures")
+hit_ratios: Any = importlib.import_module(f"{NAME}.hit_ratios")
 main: Any = importlib.import_module(f"{NAME}.main")
 measure: Any = importlib.import_module(f"{NAME}.measure")
 observing: Any = importlib.import_module(f"{NAME}.observing")
@@ -47,8 +52,9 @@ report: Any = importlib.import_module(f"{NAME}.report")
 row: Any = importlib.import_module(f"{NAME}.row")
 rows: Any = importlib.import_module(f"{NAME}.rows")
 subjects: Any = importlib.import_module(f"{NAME}.subjects")
+wrappers: Any = importlib.import_module(f"{NAME}.wrappers")
 
-TINY = measure.Effort(rounds=2, block=0.0, fresh=1, failures=1, crowd=20, long=100)
+TINY = measure.Effort(rounds=2, block=0.0, fresh=1, failures=1, crowd=20, long=100, requests=20_000)
 
 
 class Machine:
@@ -205,7 +211,7 @@ async def test_an_interruption_does_not_make_blocks_too_short() -> None:
 async def test_a_subject_stands_between_two_baselines() -> None:
     """Baseline, subject, baseline, and the next subject shares the baseline in the middle."""
     machine = Machine()
-    effort = measure.Effort(rounds=1, block=1.0, fresh=1, failures=1, crowd=1, long=1)
+    effort = measure.Effort(rounds=1, block=1.0, fresh=1, failures=1, crowd=1, long=1, requests=1)
     await measure.compare(
         machine.call("base", 1.0),
         {"a": machine.call("a", 1.0), "b": machine.call("b", 1.0)},
@@ -218,7 +224,7 @@ async def test_a_subject_stands_between_two_baselines() -> None:
 async def test_nobody_always_comes_first() -> None:
     """The order of the subjects rotates from round to round."""
     machine = Machine()
-    effort = measure.Effort(rounds=2, block=1.0, fresh=1, failures=1, crowd=1, long=1)
+    effort = measure.Effort(rounds=2, block=1.0, fresh=1, failures=1, crowd=1, long=1, requests=1)
     await measure.compare(
         machine.call("base", 1.0),
         {"a": machine.call("a", 1.0), "b": machine.call("b", 1.0)},
@@ -241,7 +247,7 @@ def test_a_ratio_holds_though_the_machine_slows_down(ratio: float, drift: float)
         machine.slowness *= drift ** (1 / 4)
         return machine.now
 
-    effort = measure.Effort(rounds=5, block=1.0, fresh=1, failures=1, crowd=1, long=1)
+    effort = measure.Effort(rounds=5, block=1.0, fresh=1, failures=1, crowd=1, long=1, requests=1)
     found = asyncio.run(
         measure.compare(
             machine.call("base", 1.0), {"a": machine.call("a", ratio)}, effort, clock=clock
@@ -321,6 +327,144 @@ async def test_a_peer_whose_sibling_outlives_the_call_has_no_time() -> None:
     assert one.measured.peers["loop"] == "raised ValueError, sibling still ran after the call"
     assert one.measured.peers["none"] == "has nothing to compare"
     assert isinstance(one.measured.peers["asyncio.TaskGroup"], measure.Figure)
+
+
+def unchanged(step: Any) -> Any:
+    """Wrap nothing around a step."""
+    return step
+
+
+def fails_to_wrap(step: Any) -> Any:
+    message = f"no {step.__name__}"
+    raise NotImplementedError(message)
+
+
+@pytest.mark.parametrize(
+    "key", [one.key for one in rows.ROWS if one.role not in {None, "eviction"}]
+)
+async def test_a_library_that_wraps_a_step_stands_in_the_rows_of_its_role(key: str) -> None:
+    """It has a figure; one that cannot wrap it or is absent has a reason; others do not stand."""
+    (one,) = rows.select([key])
+    names = peers.GUARDS[one.role]
+    found: dict[str, Any] = {f"{names[0]} 1.0": {one.role: unchanged}, "langgraph": "absent"}
+    if len(names) > 1:
+        found[names[1]] = "not installed"
+    (got,) = await main.measured([one], TINY, found)
+    told = {name: why for name, why in got.measured.peers.items() if name != "bare await"}
+    assert isinstance(told.pop(f"{names[0]} 1.0"), measure.Figure)
+    assert told == ({names[1]: "not installed"} if len(names) > 1 else {})
+
+
+async def test_a_library_that_cannot_wrap_a_step_says_why() -> None:
+    """The others in its row are measured all the same."""
+    found = {"tenacity 1": {"retry": fails_to_wrap}, "stamina 1": {"retry": unchanged}}
+    (one,) = await main.measured(rows.select(["wrapper.retry.off"]), TINY, found)
+    assert one.measured.peers["tenacity 1"] == "NotImplementedError: no passes"
+    assert isinstance(one.measured.peers["stamina 1"], measure.Figure)
+
+
+def test_workflows_and_libraries_that_wrap_do_not_stand_in_each_others_rows() -> None:
+    """A name that is in no role is a workflow."""
+    found: dict[str, Any] = {"hyx 1": {}, "loop": Loop(), "tenacity": "absent"}
+    assert set(peers.beside_role(found, None)) == {"loop"}
+    assert set(peers.beside_role(found, "retry")) == {"hyx 1", "tenacity"}
+    assert set(peers.beside_role(found, "bulkhead")) == {"hyx 1"}
+
+
+@pytest.mark.parametrize("name", peers.NAMES)
+def test_every_peer_has_a_module_and_is_found_with_all_its_roles(name: str) -> None:
+    """One that is not installed says so; one that is has what its roles promise."""
+    assert (FOLDER / "peers" / f"{name.replace('-', '_')}.py").is_file()
+    ((label, peer),) = peers.find([name]).items()
+    assert label.partition(" ")[0] == name
+    if isinstance(peer, str):
+        assert peer == "not installed (dependency group `bench`)"
+    elif name not in peers.WORKFLOWS:
+        roles = {role for role, names in peers.GUARDS.items() if name in names}
+        assert set(peer) == roles - {"eviction"}
+
+
+async def test_what_has_no_single_flight_is_named_beside_its_figure() -> None:
+    """Its misses are cheaper, since they do less."""
+    found: dict[str, Any] = {"cachetools 1": {"cache": unchanged}}
+    (one,) = await main.measured(rows.select(["wrapper.cache-miss.off"]), TINY, found)
+    assert "without single flight" in " ".join(one.measured.facts)
+    (one,) = await main.measured(rows.select(["wrapper.cache-miss.off"]), TINY, {})
+    assert one.measured.facts == ()
+
+
+async def test_every_timed_miss_is_one() -> None:
+    """The cache is full before, and each call asks for another key."""
+    asked: list[int] = []
+
+    async def step(value: int) -> int:
+        asked.append(value)
+        return 1
+
+    missing = await wrappers._always_missing(step)
+    filled = len(asked)
+    assert filled > peers.ROOM
+    assert await missing(1) == await missing(1) == 1
+    assert len(set(asked)) == filled + 2
+
+
+async def test_a_policy_that_falls_below_lru_misses_its_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In one trace is enough, whatever the mean."""
+    good = hit_ratios.traces.replay
+
+    def one_bad_trace(name: str) -> Any:
+        def run(trace: Sequence[int], room: int) -> Any:
+            return 0.0 if min(trace) < 0 else good(name)(trace, room)
+
+        return run
+
+    monkeypatch.setattr(hit_ratios.traces, "replay", one_bad_trace)
+    (one,) = await main.measured(rows.select(["cache.hit-ratio"]), TINY, {})
+    assert one.measured.broken == "below LRU in scan + loop @ 1%, scan + loop @ 10%"
+    assert row.verdict(one) == "missed"
+
+
+async def test_the_part_that_is_left_is_what_was_not_gained() -> None:
+    """LRU leaves all of it; a peer without the distribution is named."""
+    cells = [
+        hit_ratios.traces.Cell(
+            trace="t", share=0.1, room=1, lru=0.2, optimum=0.6, ratios={"x": 0.5, "lru": 0.2}
+        )
+    ]
+    assert hit_ratios._left_open(cells, "x").median == pytest.approx(25)
+    assert hit_ratios._left_open(cells, "lru").median == pytest.approx(100)
+    replays, reasons = hit_ratios._replays({"theine": "not installed", "cachebox 1": {}})
+    assert set(replays) == {"s3-fifo", "cachebox 1, LFU"}
+    assert reasons == {"theine": "not installed"}
+
+
+def test_a_mapping_of_others_is_replayed_as_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that evicts as LRU does has the hits of LRU."""
+
+    class Bounded(OrderedDict[int, None]):
+        def __init__(self, room: int) -> None:
+            super().__init__()
+            self.room = room
+
+        def get(self, key: int, default: Any = None) -> Any:
+            if key not in self:
+                return default
+            self.move_to_end(key)
+            return self[key]
+
+        def __setitem__(self, key: int, value: None) -> None:
+            super().__setitem__(key, value)
+            if len(self) > self.room:
+                self.popitem(last=False)
+
+    library: Any = ModuleType("bounded_mappings")
+    library.Bounded = Bounded
+    monkeypatch.setitem(sys.modules, "bounded_mappings", library)
+    trace = hit_ratios.traces.zipf(1.0, 5_000)
+    run = hit_ratios.traces._as_mapping("bounded_mappings", "Bounded")
+    assert run(trace, 50) == hit_ratios.traces.lru(trace, 50)
 
 
 def test_a_peer_that_is_not_installed_is_told() -> None:

@@ -1,0 +1,15 @@
+--! mailbox
+-- Moves the deadlines of leases. ARGV: now, mailbox, ms from now, tokens. Returns 1 or 0 for each.
+local box, until_ = open(ARGV[2]), now + tonumber(ARGV[3])
+call('HDEL', box.s, '') -- needs no memory: what follows may then write on a full server
+local answers, held = {}, 0
+for i = 4, #ARGV do
+  if call('HEXISTS', box.h, ARGV[i]) == 1 then
+    call('ZADD', box.t, ms(until_), 'L' .. ARGV[i])
+    answers[#answers + 1], held = '1', held + 1
+  else
+    answers[#answers + 1] = '0'
+  end
+end
+if held > 0 then timer_set(box, until_) end
+return table.concat(answers)

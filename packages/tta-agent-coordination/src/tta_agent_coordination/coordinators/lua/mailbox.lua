@@ -1,0 +1,174 @@
+-- What all scripts share. KEYS[1] is `{prefix:type}`: all mailboxes of a type live in one hash slot.
+-- ARGV[1] is the time in milliseconds; empty asks the server (only tests give it).
+--
+-- Keys of a mailbox M = `{prefix:type}:m:<name>`:
+--   M:r9 M:r5 M:r1  lists: what is ready, oldest at the head; an element is a whole entry
+--   M:h             hash: leased entries by token
+--   M:y             hash: entries that wait for a time, by id
+--   M:t             zset: when a lease ends (`L` + token) or a waiting entry is due (`D` + id)
+--   M:w             zset: parked receivers, by the time until which they wait
+--   M:u             zset: ids of the window of deduplication, by the time at which they leave it
+--   M:a             zset: settled tokens (`A` acked, `N` nacked, `B` given back), by time: a repeated
+--                   call finds its answer
+--   M:d M:e         zset and hash: dead letters by time, and their entries
+--   M:s             hash: m which ready lists may hold something, x no timer is due before, c picks,
+--                   w latest time until which a receiver is parked, k latest time at which one wakes,
+--                   p paused, u and a when to trim those zsets next, e how many expired
+-- Besides, for the type: `{prefix:type}:i:<request>` inboxes, `{prefix:type}:q:<request>` answers of
+-- rare calls. PEXPIRE only clears away what nobody will read again; no answer depends on it.
+local call = redis.call
+local base = KEYS[1]
+local now
+if ARGV[1] == '' then
+  local time = call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+else
+  now = tonumber(ARGV[1])
+end
+
+local function ms(number) -- Lua would write large numbers with an exponent
+  return string.format('%.0f', number)
+end
+
+local LEVELS = { '9', '5', '1' }
+local KEEP = 120000 -- garbage is cleared this long after its last use; clients resend for 59 s
+
+local function open(name)
+  local M = base .. ':m:' .. name
+  local s = M .. ':s'
+  local state = call('HMGET', s, 'm', 'x', 'c', 'w', 'k', 'p', 'a', 'u')
+  return {
+    name = name, M = M, s = s, t = M .. ':t', h = M .. ':h',
+    mask = state[1] or '', timer = tonumber(state[2] or nil), picks = tonumber(state[3] or 0),
+    parked = tonumber(state[4] or 0), wakes = tonumber(state[5] or 0), paused = state[6],
+    trim = tonumber(state[7] or 0), clean = tonumber(state[8] or 0),
+  }
+end
+
+-- version attempts priority enqueued expires id key failure error (and what newer programs add), then
+-- the headers and the message.
+local HEAD = '^(%d+) (%d+) (%d) (%d+) (%d+) (%S+) (%S+) (%S+) (%S+)([^\n]*)\n()'
+
+local function read(entry)
+  local version, attempts, level, enqueued, expires, id, key, failure, error, more, rest =
+    string.match(entry, HEAD)
+  if not version or (level ~= '9' and level ~= '5' and level ~= '1') then return nil end
+  return {
+    version = version, attempts = tonumber(attempts), level = level, enqueued = enqueued,
+    expires = expires, id = id, key = key, failure = failure, error = error, more = more,
+    rest = rest,
+  }
+end
+
+local function write(head, entry)
+  return table.concat({
+    head.version, head.attempts, head.level, head.enqueued, head.expires, head.id, head.key,
+    head.failure, head.error,
+  }, ' ') .. head.more .. '\n' .. string.sub(entry, head.rest)
+end
+
+local function mark(box, level)
+  if not string.find(box.mask, level, 1, true) then
+    box.mask = box.mask .. level
+    call('HSET', box.s, 'm', box.mask)
+  end
+end
+
+local function unmark(box, level)
+  box.mask = string.gsub(box.mask, level, '')
+  call('HSET', box.s, 'm', box.mask)
+end
+
+-- Takes one live parked receiver off the list; nil if there is none.
+local function unpark_one(box)
+  while box.parked > now do
+    local popped = call('ZPOPMIN', box.M .. ':w')
+    if #popped == 0 then break end
+    if tonumber(popped[2]) > now then return popped[1] end
+  end
+  if box.parked > 0 then
+    box.parked, box.wakes = 0, 0
+    call('HDEL', box.s, 'w', 'k')
+  end
+  return nil
+end
+
+-- Tells up to `count` parked receivers to look again.
+local function notify(box, count)
+  for _ = 1, count do
+    local receiver = unpark_one(box)
+    if not receiver then return end
+    local inbox = base .. ':i:' .. string.match(receiver, '^%S+')
+    call('RPUSH', inbox, '')
+    call('PEXPIRE', inbox, KEEP)
+  end
+end
+
+-- To be called after a timer was set. Receivers that would sleep past it are told; 16, so that it does
+-- not hang on the life of one of them.
+local function timer_set(box, at)
+  if not box.timer or at < box.timer then
+    box.timer = at
+    call('HSET', box.s, 'x', ms(at))
+  end
+  if box.wakes > at then notify(box, 16) end
+end
+
+local function push(box, level, entry, where) -- where: 'LPUSH' (before all others) or 'RPUSH'
+  call(where, box.M .. ':r' .. level, entry)
+  mark(box, level)
+end
+
+-- Gives an entry up. `entry` may be of any form: what cannot be read is kept as well.
+local function bury(box, entry, failure, error)
+  local head = read(entry)
+  if not head then
+    entry = '1 0 5 ' .. ms(now) .. ' 0 unreadable - permanent -\n\n' .. entry
+    head = read(entry)
+  end
+  head.failure = failure
+  if error ~= '-' or head.error == '-' then head.error = error end
+  local id, n = head.id, 1
+  while call('HSETNX', box.M .. ':e', id, write(head, entry)) == 0 do
+    n = n + 1
+    id = head.id .. '~' .. n
+  end
+  call('ZADD', box.M .. ':d', ms(now), id)
+end
+
+-- Puts an entry where it waits for its time, under its message's id or, where that is taken, beside it.
+local function wait_until(box, at, id, entry)
+  local place, n = id, 1
+  while call('HSETNX', box.M .. ':y', place, entry) == 0 do
+    n = n + 1
+    place = id .. '~' .. n
+  end
+  call('ZADD', box.t, ms(at), 'D' .. place)
+  timer_set(box, at)
+end
+
+-- Remembers that a token was settled, so that a repeated call gets the same answer.
+local function settled(box, members)
+  call('ZADD', box.M .. ':a', unpack(members))
+  if now >= box.trim then
+    call('ZREMRANGEBYSCORE', box.M .. ':a', '-inf', ms(now - 60000))
+    call('PEXPIRE', box.M .. ':a', KEEP)
+    call('HSET', box.s, 'a', ms(now + 5000))
+  end
+end
+
+-- Whether a token was settled so (`A`, `N`, `B` before it) in the last minute.
+local function was_settled(box, member)
+  local at = call('ZSCORE', box.M .. ':a', member)
+  return at and tonumber(at) + 60000 > now
+end
+
+-- The answer of a call that must not be done twice, if it was done.
+local function answered(request)
+  return call('GET', base .. ':q:' .. request)
+end
+
+local function answer(request, value)
+  call('SET', base .. ':q:' .. request, value, 'PX', KEEP)
+  return value
+end
