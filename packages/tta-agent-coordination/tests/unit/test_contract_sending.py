@@ -17,7 +17,7 @@ from tta_agent_coordination.coordinators.base import StoredMailboxes
 from tta_agent_coordination.testing import ASKER, WRITER, ManualClock, sample
 
 Make = Callable[..., StoredMailboxes]
-# Pydantic 2.0 cannot write longer integers.
+# Longer than 64 bits.
 BIG = 2**80
 
 
