@@ -8,6 +8,7 @@ runs.
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -366,6 +367,9 @@ def heading(name: str, stage: Callable[[Session], None]) -> Generator[None]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the stages that are named, or all."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background by a shell; the programs that the tests interrupt inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(
         prog="./scripts/test",
         description="Runs every check and every test, or only the stages that are named.",
