@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from blockbuster import blockbuster_ctx
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 from tta_agent_coordination import InMemoryMessageCoordinator, RedisMessageCoordinator
 from tta_agent_coordination.coordinators.base import StoredMailboxes
@@ -31,7 +31,10 @@ BACKENDS = ["memory", "fakeredis", "redis", "redis-decoded", "redis-resp3", "red
 
 # No deadline: a busy machine is no failure. Explaining a failure would take minutes with a server.
 settings.register_profile(
-    "mailboxes", deadline=None, phases=[phase for phase in Phase if phase is not Phase.explain]
+    "mailboxes",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[phase for phase in Phase if phase is not Phase.explain],
 )
 settings.load_profile("mailboxes")
 
