@@ -1,0 +1,78 @@
+"""Where recorders of traffic put what they see: the seam between the wire and the journal.
+
+A middleware, a proxy or a patched client opens an exchange at a `Sink` and writes its parts as they
+pass. Every method is synchronous, may be called from any thread, never blocks on the disk and never
+raises into the traffic that it watches.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from keploy_framework.model import Direction, Headers
+
+__all__ = ("ExchangeWriter", "Sink", "inbound_exchange")
+
+inbound_exchange: ContextVar[str | None] = ContextVar("keploy_inbound_exchange", default=None)
+"""The id of the inbound exchange that the running code answers: the parent of outbound calls."""
+
+
+class ExchangeWriter(Protocol):
+    """Takes the parts of one exchange, in the order in which they pass."""
+
+    @property
+    def id(self) -> str:
+        """The id of the exchange, unique within the session."""
+        ...
+
+    def request_piece(self, data: bytes) -> None:
+        """Take a piece of the request's body, as on the wire (without chunk framing)."""
+        ...
+
+    def response_head(
+        self, status: int, reason: str, headers: Headers, http_version: str = "1.1"
+    ) -> None:
+        """Take the head of the final answer; informational answers (1xx) are not given."""
+        ...
+
+    def response_piece(self, data: bytes) -> None:
+        """Take a piece of the answer's body; its time is the time of this call."""
+        ...
+
+    def trailers(self, headers: Headers) -> None:
+        """Take the trailers of the answer."""
+        ...
+
+    def message(
+        self, sender: Literal["client", "server"], data: str | bytes, close_code: int | None = None
+    ) -> None:
+        """Take a WebSocket message, or with ``close_code`` a close and its reason as ``data``."""
+        ...
+
+    def end(self) -> None:
+        """The answer is whole. A call after `end` or `fail` does nothing."""
+        ...
+
+    def fail(self, error: BaseException) -> None:
+        """The exchange ended with ``error`` before the answer was whole."""
+        ...
+
+
+class Sink(Protocol):
+    """Opens exchanges."""
+
+    def open(
+        self,
+        direction: Direction,
+        method: str,
+        url: str,
+        headers: Headers,
+        http_version: str = "1.1",
+    ) -> ExchangeWriter | None:
+        """Begin an exchange; None when it is not recorded (excluded, sampled out, closed, full).
+
+        ``url`` is absolute. The parent of an outbound exchange is read from `inbound_exchange`.
+        """
+        ...
