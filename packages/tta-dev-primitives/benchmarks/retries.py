@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tta_dev_primitives import Sequential, WorkflowContext
 from tta_dev_primitives.recovery import RetryBudget, RetryPrimitive
-from tta_dev_primitives.recovery.schedules import constant
+from tta_dev_primitives.recovery.retries.schedules import constant
 from tta_dev_primitives.testing import VirtualTimeLoop
 
 from .beside import beside

@@ -184,7 +184,7 @@ def _bulkhead(inner: Any) -> Any:
 
 
 def _rate_limit(inner: Any) -> Any:
-    rate = _made("recovery.gcra", "Rate")(PLENTY, per=1.0)
+    rate = _made("recovery.load.gcra", "Rate")(PLENTY, per=1.0)
     return _made("recovery.rate_limit", "RateLimitPrimitive")(inner, limiter=rate)
 
 

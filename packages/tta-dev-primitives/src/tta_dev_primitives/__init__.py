@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from tta_dev_primitives.performance.cache import Cache as Cache
     from tta_dev_primitives.performance.cache import CachePrimitive as CachePrimitive
     from tta_dev_primitives.performance.cache import cached as cached
-    from tta_dev_primitives.recovery.breaker import Breaker as Breaker
+    from tta_dev_primitives.recovery.breakers.breaker import Breaker as Breaker
     from tta_dev_primitives.recovery.bulkhead import Bulkhead as Bulkhead
     from tta_dev_primitives.recovery.circuit_breaker import CircuitBreaker as CircuitBreaker
     from tta_dev_primitives.recovery.circuit_breaker import (
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from tta_dev_primitives.recovery.fallback import Fallback as Fallback
     from tta_dev_primitives.recovery.fallback import FallbackPrimitive as FallbackPrimitive
     from tta_dev_primitives.recovery.hedge import Hedge as Hedge
-    from tta_dev_primitives.recovery.limiter import RateLimiter as RateLimiter
+    from tta_dev_primitives.recovery.load.limiter import RateLimiter as RateLimiter
     from tta_dev_primitives.recovery.retry import Retry as Retry
     from tta_dev_primitives.recovery.retry import RetryPrimitive as RetryPrimitive
     from tta_dev_primitives.recovery.timeout import Timeout as Timeout
@@ -159,7 +159,7 @@ _PLACES = {
     "AssignPrimitive": "core.assign",
     "Batch": "core.batch",
     "BatchPrimitive": "core.batch",
-    "Breaker": "recovery.breaker",
+    "Breaker": "recovery.breakers.breaker",
     "Buffer": "core.stream",
     "Bulkhead": "recovery.bulkhead",
     "Cache": "performance.cache",
@@ -186,7 +186,7 @@ _PLACES = {
     "Parallel": "core.parallel",
     "ParallelPrimitive": "core.parallel",
     "PrimitiveMetrics": "observability.metrics",
-    "RateLimiter": "recovery.limiter",
+    "RateLimiter": "recovery.load.limiter",
     "Record": "core.record",
     "Retry": "recovery.retry",
     "RetryPrimitive": "recovery.retry",

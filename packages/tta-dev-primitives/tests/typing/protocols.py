@@ -24,7 +24,7 @@ from tta_dev_primitives.observability.logging import LogObserver
 from tta_dev_primitives.observability.metrics import MetricsRecorder, PlaceStats
 from tta_dev_primitives.performance import Codec, JsonCodec, MemoryStore, UnsafePickleCodec
 from tta_dev_primitives.recovery import BreakerStore, MemoryBreakerStore
-from tta_dev_primitives.recovery.journal import (
+from tta_dev_primitives.recovery.saga.journal import (
     FileJournal,
     JsonSagaCodec,
     MemoryJournal,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from tta_dev_primitives.recovery import BreakerStore
-    from tta_dev_primitives.recovery.breaker_store import Permit
+    from tta_dev_primitives.recovery.breakers.store import Permit
 
 
 class TestMemoryStore(BreakerStoreConformance):

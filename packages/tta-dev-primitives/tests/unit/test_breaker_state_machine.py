@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tta_dev_primitives.recovery import BreakerConfig
-from tta_dev_primitives.recovery.breaker_state import REJECTED, Circuit
-from tta_dev_primitives.recovery.windows import CountWindow, TimeWindow
+from tta_dev_primitives.recovery.breakers.state import REJECTED, Circuit
+from tta_dev_primitives.recovery.breakers.windows import CountWindow, TimeWindow
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.recovery.breaker_config import BreakerState, CallOutcome
+    from tta_dev_primitives.recovery.breakers.config import BreakerState, CallOutcome
 
 OUTCOMES: list[CallOutcome] = ["success", "slow", "failure", "slow_failure", "cancelled"]
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tta_dev_primitives.recovery import BreakerConfig, BreakerStore
-    from tta_dev_primitives.recovery.breaker_records import StateChange
-    from tta_dev_primitives.recovery.breaker_store import Permit
+    from tta_dev_primitives.recovery.breakers.records import StateChange
+    from tta_dev_primitives.recovery.breakers.store import Permit
 
 
 @pytest.fixture(params=["bare", "observed"], autouse=True)

@@ -19,7 +19,7 @@ from tta_dev_primitives.recovery import (
 from tta_dev_primitives.testing import run_virtual
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.recovery.breaker_records import StateChange
+    from tta_dev_primitives.recovery.breakers.records import StateChange
 
 
 async def echo(value: Any) -> Any:

@@ -17,7 +17,7 @@ from tta_dev_primitives.recovery import Breaker, CircuitBreakerPrimitive
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tta_dev_primitives.recovery.breaker_records import StateChange
+    from tta_dev_primitives.recovery.breakers.records import StateChange
 
 THREADS = 8
 

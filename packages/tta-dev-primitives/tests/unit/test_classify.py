@@ -21,7 +21,7 @@ from tta_dev_primitives.errors import (
     TimeoutExceededError,
 )
 from tta_dev_primitives.recovery import RetryPrimitive
-from tta_dev_primitives.recovery.classify import (
+from tta_dev_primitives.recovery.classification.classify import (
     ERROR_KINDS,
     classify_error,
     classify_with,
@@ -33,7 +33,7 @@ from tta_dev_primitives.recovery.classify import (
 )
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.recovery.classify import ErrorKind
+    from tta_dev_primitives.recovery.classification.classify import ErrorKind
 
 RETRIED = {"rate_limit", "overloaded", "server_error", "network", "timeout", "unknown", "rejected"}
 COUNTED = RETRIED - {"rejected"}
@@ -210,7 +210,7 @@ def test_exceptions_of_python_and_of_ours_have_a_kind(error: BaseException, kind
 @pytest.mark.parametrize("kind", ERROR_KINDS)
 def test_each_kind_is_retried_and_counted_as_the_table_says(kind: ErrorKind) -> None:
     """The table in the text of the module."""
-    import tta_dev_primitives.recovery.classify as module
+    import tta_dev_primitives.recovery.classification.classify as module
 
     row = next(r for r in str(module.__doc__).splitlines() if r.startswith(f"| `{kind}`"))
     retried, counted = (cell.strip() == "yes" for cell in row.split("|")[3:5])

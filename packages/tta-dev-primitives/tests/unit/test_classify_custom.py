@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.classify import (
+from tta_dev_primitives.recovery.classification.classify import (
     classify_error,
     classify_with,
     stop_classifying_with,
@@ -17,7 +17,7 @@ from tta_dev_primitives.recovery.classify import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tta_dev_primitives.recovery.classify import Classifier, ErrorKind
+    from tta_dev_primitives.recovery.classification.classify import Classifier, ErrorKind
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tta_dev_primitives.recovery.classify import classify_error
+from tta_dev_primitives.recovery.classification.classify import classify_error
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from tta_dev_primitives.core import engine
 from tta_dev_primitives.errors import CompositionError, ConfigurationError, Filtered
 from tta_dev_primitives.observability import collect_records
 from tta_dev_primitives.recovery import Fallback, FallbackPrimitive
-from tta_dev_primitives.recovery.alternatives import Alternatives
+from tta_dev_primitives.recovery.fallbacks.alternatives import Alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tta_dev_primitives.core.record import Record
-    from tta_dev_primitives.recovery.alternatives import FallbackEvent
-    from tta_dev_primitives.recovery.classify import ErrorKind
+    from tta_dev_primitives.recovery.classification.classify import ErrorKind
+    from tta_dev_primitives.recovery.fallbacks.alternatives import FallbackEvent
 
 
 @pytest.fixture(params=["bare", "observed"], autouse=True)

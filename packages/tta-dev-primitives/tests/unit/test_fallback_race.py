@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from tta_dev_primitives.core.record import Record
-    from tta_dev_primitives.recovery.alternatives import FallbackEvent
+    from tta_dev_primitives.recovery.fallbacks.alternatives import FallbackEvent
 
 
 @pytest.fixture(params=["bare", "counted", "observed"], autouse=True)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from tta_dev_primitives.core.context import WorkflowContext
 from tta_dev_primitives.errors import CircuitOpenError, RejectedError
 from tta_dev_primitives.recovery import RetryPrimitive
-from tta_dev_primitives.recovery.hints import hint_of, parse_delay
-from tta_dev_primitives.recovery.schedules import constant
+from tta_dev_primitives.recovery.classification.hints import hint_of, parse_delay
+from tta_dev_primitives.recovery.retries.schedules import constant
 from tta_dev_primitives.testing import run_virtual
 
 NAN, INF = float("nan"), float("inf")

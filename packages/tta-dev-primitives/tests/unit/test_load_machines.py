@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tta_dev_primitives.core import engine
 from tta_dev_primitives.errors import BulkheadFullError
 from tta_dev_primitives.recovery import Bulkhead, BulkheadPrimitive, Rate, RateLimiter
-from tta_dev_primitives.recovery.gcra import Gate, Meter
-from tta_dev_primitives.recovery.permits import Permits
+from tta_dev_primitives.recovery.load.gcra import Gate, Meter
+from tta_dev_primitives.recovery.load.permits import Permits
 from tta_dev_primitives.testing import VirtualTimeLoop
 
 STEPS = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tta_dev_primitives.core import clock
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery import Rate, RateLimiter
-from tta_dev_primitives.recovery.headers import (
+from tta_dev_primitives.recovery.classification.headers import (
     Said,
     lower_keys,
     read_duration,

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery import Retry, RetryPrimitive
-from tta_dev_primitives.recovery.attempts import Attempts
-from tta_dev_primitives.recovery.budget import RetryBudget
-from tta_dev_primitives.recovery.retry_loop import retrying
-from tta_dev_primitives.recovery.retry_options import Policy
-from tta_dev_primitives.recovery.schedules import constant, exponential
+from tta_dev_primitives.recovery.retries.attempts import Attempts
+from tta_dev_primitives.recovery.retries.budget import RetryBudget
+from tta_dev_primitives.recovery.retries.loop import retrying
+from tta_dev_primitives.recovery.retries.options import Policy
+from tta_dev_primitives.recovery.retries.schedules import constant, exponential
 from tta_dev_primitives.testing import run_virtual
 
 

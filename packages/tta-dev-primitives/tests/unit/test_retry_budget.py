@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tta_dev_primitives.errors import CircuitOpenError, ConfigurationError, RejectedError
 from tta_dev_primitives.recovery import RetryPrimitive
-from tta_dev_primitives.recovery.budget import RetryBudget
-from tta_dev_primitives.recovery.retry_loop import retrying
+from tta_dev_primitives.recovery.retries.budget import RetryBudget
+from tta_dev_primitives.recovery.retries.loop import retrying
 
 NAN, INF = float("nan"), float("inf")
 

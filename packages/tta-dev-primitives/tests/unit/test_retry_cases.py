@@ -12,8 +12,8 @@ from tta_dev_primitives.core.context import WorkflowContext
 from tta_dev_primitives.core.protocols import NullObserver
 from tta_dev_primitives.errors import CompositionError, TimeoutExceededError
 from tta_dev_primitives.recovery import Retry, RetryPrimitive, TimeoutPrimitive
-from tta_dev_primitives.recovery.deadline import remaining
-from tta_dev_primitives.recovery.schedules import constant, listed
+from tta_dev_primitives.recovery.deadlines.deadline import remaining
+from tta_dev_primitives.recovery.retries.schedules import constant, listed
 from tta_dev_primitives.testing import VirtualTimeLoop, run_virtual
 from tta_dev_primitives.testing.retrying import quick_retries
 

@@ -15,12 +15,12 @@ from tta_dev_primitives.core.notes import path_of
 from tta_dev_primitives.core.protocols import NullObserver
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery import RetryPrimitive
-from tta_dev_primitives.recovery.budget import RetryBudget
-from tta_dev_primitives.recovery.schedules import constant, listed
+from tta_dev_primitives.recovery.retries.budget import RetryBudget
+from tta_dev_primitives.recovery.retries.schedules import constant, listed
 from tta_dev_primitives.testing import run_virtual
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.recovery.retry_options import RetryEvent
+    from tta_dev_primitives.recovery.retries.options import RetryEvent
 
 
 @pytest.fixture(params=["bare", "observed"], autouse=True)

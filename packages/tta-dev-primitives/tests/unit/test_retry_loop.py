@@ -13,14 +13,14 @@ import pytest
 
 from tta_dev_primitives.errors import ConfigurationError, Filtered
 from tta_dev_primitives.recovery import RetryPrimitive, TimeoutPrimitive
-from tta_dev_primitives.recovery.retry_loop import retrying
-from tta_dev_primitives.recovery.schedules import listed
+from tta_dev_primitives.recovery.retries.loop import retrying
+from tta_dev_primitives.recovery.retries.schedules import listed
 from tta_dev_primitives.testing import run_virtual
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tta_dev_primitives.recovery.retry_options import RetryEvent
+    from tta_dev_primitives.recovery.retries.options import RetryEvent
 
 
 class Flaky:

@@ -24,7 +24,7 @@ from tta_dev_primitives.errors import (
 )
 from tta_dev_primitives.observability import collect_records
 from tta_dev_primitives.recovery import Retry, Saga, TimeoutPrimitive, saga_key
-from tta_dev_primitives.recovery.deadline import remaining
+from tta_dev_primitives.recovery.deadlines.deadline import remaining
 from tta_dev_primitives.testing import no_leaked_tasks, run_virtual
 
 if TYPE_CHECKING:

@@ -272,7 +272,7 @@ def test_an_option_that_cannot_be_is_refused(options: dict[str, Any], message: s
 
 def test_a_codec_without_a_journal_is_refused() -> None:
     """It would write nothing."""
-    from tta_dev_primitives.recovery.journal import JsonSagaCodec
+    from tta_dev_primitives.recovery.saga.journal import JsonSagaCodec
 
     with pytest.raises(ConfigurationError, match="give the journal as well"):
         Saga(codec=JsonSagaCodec())
@@ -282,7 +282,8 @@ def test_a_saga_loads_no_journal_before_one_is_used() -> None:
     """Nor what only journals need."""
     code = (
         "import sys; from tta_dev_primitives.recovery import Saga; "
-        "Saga().add_step(abs).run(1); print('tta_dev_primitives.recovery.journal' in sys.modules)"
+        "Saga().add_step(abs).run(1); "
+        "print('tta_dev_primitives.recovery.saga.journal' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -13,7 +13,7 @@ import pytest
 from tta_dev_primitives.recovery import FileJournal, Saga, saga_key
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.recovery.journal import JournalEntry
+    from tta_dev_primitives.recovery.saga.journal import JournalEntry
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 

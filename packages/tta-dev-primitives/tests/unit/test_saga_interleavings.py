@@ -14,13 +14,13 @@ from tta_dev_primitives.core import engine
 from tta_dev_primitives.core.protocols import NullObserver
 from tta_dev_primitives.errors import CompensationError
 from tta_dev_primitives.recovery import MemoryJournal, Saga, saga_key
-from tta_dev_primitives.recovery.saga_plan import SagaPlan
+from tta_dev_primitives.recovery.saga.plan import SagaPlan
 from tta_dev_primitives.testing import no_leaked_tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tta_dev_primitives.recovery.journal import JournalEntry
+    from tta_dev_primitives.recovery.saga.journal import JournalEntry
 
 STEPS = 5
 ONE_BY_ONE = ((0,), (1,), (2,), (3,), (4,))

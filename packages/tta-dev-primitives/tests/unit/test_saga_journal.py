@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tta_dev_primitives.errors import CompensationError, ConfigurationError, SagaJournalError
 from tta_dev_primitives.recovery import FileJournal, MemoryJournal, Saga, SagaReport
-from tta_dev_primitives.recovery.journal import JournalEntry, JsonSagaCodec
+from tta_dev_primitives.recovery.saga.journal import JournalEntry, JsonSagaCodec
 from tta_dev_primitives.testing import no_leaked_tasks, run_virtual
 from tta_dev_primitives.testing.journals import SagaJournalConformance
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tta_dev_primitives.recovery.compensation import CompensationPrimitive
-    from tta_dev_primitives.recovery.journal import SagaJournal
+    from tta_dev_primitives.recovery.saga.journal import SagaJournal
 
 
 def _always(entry: JournalEntry) -> bool:

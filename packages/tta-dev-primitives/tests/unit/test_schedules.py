@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.schedules import (
+from tta_dev_primitives.recovery.retries.schedules import (
     LONGEST,
     constant,
     decorrelated,
@@ -27,7 +27,7 @@ from tta_dev_primitives.recovery.schedules import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tta_dev_primitives.recovery.schedules import Jitter, Schedule
+    from tta_dev_primitives.recovery.retries.schedules import Jitter, Schedule
 
 seconds = st.floats(min_value=0, max_value=LONGEST)
 factors = st.floats(min_value=1, max_value=1e4)

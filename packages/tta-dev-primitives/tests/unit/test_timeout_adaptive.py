@@ -16,7 +16,7 @@ from tta_dev_primitives.core.base import WorkflowContext
 from tta_dev_primitives.errors import CircuitOpenError, ConfigurationError, TimeoutExceededError
 from tta_dev_primitives.observability import collect_records
 from tta_dev_primitives.recovery import Breaker, Timeout, TimeoutPrimitive
-from tta_dev_primitives.recovery.timeout_limit import AdaptiveLimit
+from tta_dev_primitives.recovery.deadlines.limit import AdaptiveLimit
 from tta_dev_primitives.testing import run_virtual
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tta_dev_primitives.core.base import WorkflowContext, in_thread, step
 from tta_dev_primitives.errors import ConfigurationError, TimeoutExceededError
 from tta_dev_primitives.observability import collect_records
 from tta_dev_primitives.recovery import TimeoutPrimitive
-from tta_dev_primitives.recovery.deadline import remaining
+from tta_dev_primitives.recovery.deadlines.deadline import remaining
 from tta_dev_primitives.testing import run_virtual
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import pytest
 from tta_dev_primitives.core import engine
 from tta_dev_primitives.errors import TimeoutExceededError
 from tta_dev_primitives.recovery import TimeoutPrimitive
-from tta_dev_primitives.recovery.deadline import current, remaining
+from tta_dev_primitives.recovery.deadlines.deadline import current, remaining
 from tta_dev_primitives.testing import run_virtual
 
 

@@ -10,16 +10,16 @@ from tta_dev_primitives.core.base import Run, check_name
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery.bulkhead import Bulkhead, deadline_of
-from tta_dev_primitives.recovery.classify import classify_error, matcher
-from tta_dev_primitives.recovery.concurrency_limits import GradientLimit
+from tta_dev_primitives.recovery.classification.classify import classify_error, matcher
+from tta_dev_primitives.recovery.load.concurrency import GradientLimit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
-    from tta_dev_primitives.recovery.classify import RetryOn
-    from tta_dev_primitives.recovery.concurrency_limits import ConcurrencyLimit
+    from tta_dev_primitives.recovery.classification.classify import RetryOn
+    from tta_dev_primitives.recovery.load.concurrency import ConcurrencyLimit
 
 __all__ = ("AdaptiveOptions", "AdaptivePrimitive", "is_overload")
 

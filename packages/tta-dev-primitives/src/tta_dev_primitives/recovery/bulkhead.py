@@ -21,7 +21,7 @@ from tta_dev_primitives.core.context import FreshContext
 from tta_dev_primitives.core.limits import check_count, check_seconds
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import BulkheadFullError, CompositionError, ConfigurationError
-from tta_dev_primitives.recovery.permits import Permits
+from tta_dev_primitives.recovery.load.permits import Permits
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -114,7 +114,16 @@ class Bulkhead:
         'how are you? (1 running)'
     """
 
-    __slots__ = ("_enter", "_leave", "_lock", "_permits", "name", "queue_timeout", "refused")
+    __slots__ = (
+        "_enter",
+        "_leave",
+        "_lock",
+        "_permits",
+        "_woken",
+        "name",
+        "queue_timeout",
+        "refused",
+    )
 
     def __init__(
         self,
@@ -140,6 +149,9 @@ class Bulkhead:
                 )
                 raise ConfigurationError(message)
         self._permits: Permits[_Waiter] = Permits(limit, max_queue)
+        # Calls that have their permit and will run in the next pass of their loop: whoever comes in
+        # between waits for them, or it would start before those that came first.
+        self._woken = 0
         # Reentrant: a suspended call that the garbage collector closes gives its permit back
         # wherever the collector happens to run.
         self._lock = lock = threading.RLock()
@@ -180,6 +192,14 @@ class Bulkhead:
         finally:
             self._leave()
 
+    def start_one(self) -> bool:
+        """Take a permit if the call can start at once, and before nobody that came first."""
+        self._enter()
+        try:
+            return not self._woken and self._permits.take()
+        finally:
+            self._leave()
+
     async def acquire(self, *, deadline: float | None = None) -> None:
         """Take a permit, after a wait if none is left. Each must be given back by `release`.
 
@@ -189,7 +209,7 @@ class Bulkhead:
         Raises:
             BulkheadFullError: The queue is full, or the wait took too long.
         """
-        if not self.try_acquire():
+        if not self.start_one():
             await self._wait(deadline)
 
     def release(self) -> None:
@@ -211,7 +231,7 @@ class Bulkhead:
             self._leave()
 
     async def __aenter__(self) -> Self:
-        if not self.try_acquire():
+        if not self.start_one():
             await self._wait(None)
         return self
 
@@ -251,8 +271,9 @@ class Bulkhead:
     def _grant(self, waiter: _Waiter | None) -> None:
         """Wake who has a permit now, or the next in line whose loop is still open."""
         while waiter is not None:
-            waiter.granted = True
             if waiter.wake():
+                waiter.granted = True
+                self._woken += 1
                 return
             waiter = self._permits.give_back()
 
@@ -264,13 +285,10 @@ class Bulkhead:
         if deadline is not None and deadline != math.inf:
             limit = deadline - began if limit is None else min(limit, deadline - began)
         with self._lock:
-            if self._permits.take():
-                return
-            waiter = _Waiter(loop)
-            if limit is not None and limit <= 0:
-                raise self._refusal("has no permit left, and the run's deadline has passed")
-            if not self._permits.enqueue(waiter):
-                raise self._refusal(f"has no room in its queue (max_queue={self.max_queue})")
+            waiter = None if self._permits.take() else self._queue_up(loop, limit)
+        if waiter is None:
+            await self._after_the_woken()
+            return
         timer = None if limit is None else loop.call_at(began + limit, self._expire, waiter)
         try:
             await waiter.future
@@ -280,10 +298,30 @@ class Bulkhead:
                     self._grant(self._permits.give_back())
             raise
         finally:
+            if waiter.granted:
+                with self._lock:
+                    self._woken -= 1
             if timer is not None:
                 timer.cancel()
         if waiter.expired:
             raise self._refusal(f"gave no permit within {limit:g} s")
+
+    def _queue_up(self, loop: asyncio.AbstractEventLoop, limit: float | None) -> _Waiter:
+        """Take a place in the queue; called with the lock."""
+        waiter = _Waiter(loop)
+        if limit is not None and limit <= 0:
+            raise self._refusal("has no permit left, and the run's deadline has passed")
+        if not self._permits.enqueue(waiter):
+            raise self._refusal(f"has no room in its queue (max_queue={self.max_queue})")
+        return waiter
+
+    async def _after_the_woken(self) -> None:
+        """Let those start that have waited for their permit, one pass of the loop."""
+        try:
+            await asyncio.sleep(0)
+        except BaseException:
+            self.release()
+            raise
 
     def _expire(self, waiter: _Waiter) -> None:
         with self._lock:
@@ -438,7 +476,7 @@ class BulkheadPrimitive(Wrapper[TIn, TOut]):
         if engine.listening is not None:
             return await self._observed(context, input_data, site)
         bulkhead = self._bulkhead
-        if not bulkhead.try_acquire():
+        if not bulkhead.start_one():
             try:
                 await bulkhead.acquire(deadline=deadline_of(context))
             except Exception as error:
@@ -476,7 +514,7 @@ class BulkheadPrimitive(Wrapper[TIn, TOut]):
             context, site = fresh_context(), None
         bulkhead = self._bulkhead
         with Run(self, context, site) as run:
-            if not bulkhead.try_acquire():
+            if not bulkhead.start_one():
                 began = clock.now()
                 await bulkhead.acquire(deadline=deadline_of(context))
                 run.note(waited=clock.now() - began)

@@ -24,21 +24,21 @@ from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import CircuitOpenError, ConfigurationError
-from tta_dev_primitives.recovery.breaker import Breaker, config_of
-from tta_dev_primitives.recovery.breaker_config import BreakerSettings
-from tta_dev_primitives.recovery.breaker_state import REJECTED
-from tta_dev_primitives.recovery.breaker_store import StoreGate
+from tta_dev_primitives.recovery.breakers.breaker import Breaker, config_of
+from tta_dev_primitives.recovery.breakers.config import BreakerSettings
+from tta_dev_primitives.recovery.breakers.state import REJECTED
+from tta_dev_primitives.recovery.breakers.store import StoreGate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
-    from tta_dev_primitives.recovery.breaker import Judge, StateHook
-    from tta_dev_primitives.recovery.breaker_config import BreakerConfig, CallOutcome
-    from tta_dev_primitives.recovery.breaker_state import Circuit
-    from tta_dev_primitives.recovery.breaker_store import BreakerStore, Permit
-    from tta_dev_primitives.recovery.classify import RetryOn
+    from tta_dev_primitives.recovery.breakers.breaker import Judge, StateHook
+    from tta_dev_primitives.recovery.breakers.config import BreakerConfig, CallOutcome
+    from tta_dev_primitives.recovery.breakers.state import Circuit
+    from tta_dev_primitives.recovery.breakers.store import BreakerStore, Permit
+    from tta_dev_primitives.recovery.classification.classify import RetryOn
 
 __all__ = ("CircuitBreaker", "CircuitBreakerOptions", "CircuitBreakerPrimitive")
 
@@ -81,10 +81,10 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
         primitive: The step: a primitive or a callable.
         failure_threshold: Failures in a row that open it. Default: 5 where no rate is given.
         on: Which errors are failures: exception classes, kinds of errors as in
-            `recovery.classify`, or a function that gets the exception and answers at once.
-            Default: those that speak against the health of what was called
-            (`recovery.classify.counts_as_failure`): not wrong code, a wrong request or key, or
-            what was refused on this side.
+            `recovery.classification.classify`, or a function that gets the exception and answers
+            at once. Default: those that speak against the health of what was called
+            (`recovery.classification.classify.counts_as_failure`): not wrong code, a wrong request
+            or key, or what was refused on this side.
         on_state_change: A synchronous function that is told of each `StateChange`. What it raises
             is logged once.
         breaker: A `Breaker` to use in place of one of its own, to share it or to hold it in hand;

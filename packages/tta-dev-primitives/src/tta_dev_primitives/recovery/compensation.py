@@ -23,7 +23,7 @@ from tta_dev_primitives.core.base import (
 )
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.errors import CompositionError, ConfigurationError
-from tta_dev_primitives.recovery.saga_place import (
+from tta_dev_primitives.recovery.saga.place import (
     Place,
     PlainPlace,
     enter,
@@ -32,17 +32,17 @@ from tta_dev_primitives.recovery.saga_place import (
     reset,
     saga_key,
 )
-from tta_dev_primitives.recovery.saga_run import Layout, SagaRun
-from tta_dev_primitives.recovery.saga_steps import lifted_entry, lifted_step
+from tta_dev_primitives.recovery.saga.run import Layout, SagaRun
+from tta_dev_primitives.recovery.saga.steps import lifted_entry, lifted_step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tta_dev_primitives.core.base import AsyncStep, SyncStep, WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
-    from tta_dev_primitives.recovery.journal import SagaCodec, SagaJournal
-    from tta_dev_primitives.recovery.saga_recovery import SagaReport
-    from tta_dev_primitives.recovery.saga_steps import Rollback, SagaEntry, SagaStep
+    from tta_dev_primitives.recovery.saga.journal import SagaCodec, SagaJournal
+    from tta_dev_primitives.recovery.saga.recovery import SagaReport
+    from tta_dev_primitives.recovery.saga.steps import Rollback, SagaEntry, SagaStep
 
 __all__ = ("CompensationPrimitive", "Saga", "saga_key")
 
@@ -379,7 +379,7 @@ class CompensationPrimitive(Composite[TIn, TOut]):
             raise CompositionError(message)
         codec = self._codec
         if codec is None and self._journal is not None:
-            from tta_dev_primitives.recovery.journal import JsonSagaCodec  # noqa: PLC0415 - on demand
+            from tta_dev_primitives.recovery.saga.journal import JsonSagaCodec  # noqa: PLC0415 - on demand
 
             codec = JsonSagaCodec()
         layout = Layout(
@@ -534,7 +534,7 @@ class CompensationPrimitive(Composite[TIn, TOut]):
                 it is under way in this process.
             CompensationError: Compensations failed; `resume` can be called again.
         """
-        from tta_dev_primitives.recovery.saga_recovery import resume  # noqa: PLC0415 - on demand
+        from tta_dev_primitives.recovery.saga.recovery import resume  # noqa: PLC0415 - on demand
 
         return await resume((self._plan or self._prepare())[0], run_id, context, self._running)
 
@@ -552,7 +552,7 @@ class CompensationPrimitive(Composite[TIn, TOut]):
             SagaJournalError: The journal cannot be read.
             ExceptionGroup: Some runs could not be finished, each with the reason; all were tried.
         """
-        from tta_dev_primitives.recovery.saga_recovery import recover  # noqa: PLC0415 - on demand
+        from tta_dev_primitives.recovery.saga.recovery import recover  # noqa: PLC0415 - on demand
 
         return await recover((self._plan or self._prepare())[0], context, self._running)
 

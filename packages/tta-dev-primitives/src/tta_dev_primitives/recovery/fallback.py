@@ -21,14 +21,14 @@ from tta_dev_primitives.core.base import (
 from tta_dev_primitives.core.context import WorkflowContext, fresh_context
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.alternatives import (
+from tta_dev_primitives.recovery.classification.classify import ErrorKind, asked_to_stop, is_failure
+from tta_dev_primitives.recovery.fallbacks.alternatives import (
     Alternatives,
     FallbackEvent,
     check_by_kind,
     check_in_order,
     check_pause,
 )
-from tta_dev_primitives.recovery.classify import ErrorKind, asked_to_stop, is_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -400,7 +400,7 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
 
     async def _race(self, run: Run, input_data: Any, failures: list[Exception]) -> Any:
         """Run the steps side by side, each a while after the one before."""
-        from tta_dev_primitives.recovery.race import Race  # noqa: PLC0415 - rarely wanted
+        from tta_dev_primitives.recovery.fallbacks.race import Race  # noqa: PLC0415 - rarely wanted
 
         order = Alternatives(self._in_order, self._by_kind)
         race = Race(run, order, self._start_after, self._tell)

@@ -26,7 +26,7 @@ from tta_dev_primitives.core.functions import is_async
 from tta_dev_primitives.core.limits import check_count, check_seconds
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import CompositionError, ConfigurationError
-from tta_dev_primitives.recovery.hedge_budget import HedgeBudget
+from tta_dev_primitives.recovery.load.hedge_budget import HedgeBudget
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
-    from tta_dev_primitives.recovery.percentile import DelayLike
+    from tta_dev_primitives.recovery.load.percentile import DelayLike
 
 __all__ = ("Hedge", "HedgeOptions", "HedgePrimitive")
 

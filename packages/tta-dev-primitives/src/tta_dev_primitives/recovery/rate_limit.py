@@ -12,15 +12,15 @@ from tta_dev_primitives.core.functions import is_async
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery.bulkhead import deadline_of, fresh_context
-from tta_dev_primitives.recovery.gcra import Rate
-from tta_dev_primitives.recovery.limiter import RateLimiter
+from tta_dev_primitives.recovery.load.gcra import Rate
+from tta_dev_primitives.recovery.load.limiter import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
-    from tta_dev_primitives.recovery.costs import Cost
+    from tta_dev_primitives.recovery.load.costs import Cost
 
 __all__ = ("RateLimitOptions", "RateLimitPrimitive")
 

@@ -14,10 +14,10 @@ from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import MISSING, Run, nested_awaitable
 from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
-from tta_dev_primitives.recovery.attempts import Attempts
-from tta_dev_primitives.recovery.classify import asked_to_stop
-from tta_dev_primitives.recovery.retry_options import Policy, RetryEvent, RetryOptions
-from tta_dev_primitives.recovery.sharing import close_pool, open_pool, outer_pool, time_left
+from tta_dev_primitives.recovery.classification.classify import asked_to_stop
+from tta_dev_primitives.recovery.retries.attempts import Attempts
+from tta_dev_primitives.recovery.retries.options import Policy, RetryEvent, RetryOptions
+from tta_dev_primitives.recovery.retries.sharing import close_pool, open_pool, outer_pool, time_left
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -52,7 +52,8 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
     around it: the failure comes out now.
 
     Where the exception tells how long its provider asks to wait (a `Retry-After` header, a field of
-    the body; see `recovery.hints`), the pause is that long at least, and jitter is added above.
+    the body; see `recovery.classification.hints`), the pause is that long at least, and jitter is
+    added above.
 
     Retries inside a Retry, however deep, share the retries of the outermost one, so that layers do
     not multiply calls; `independent=True` takes one out of this. (A Retry that stands inside the
@@ -71,7 +72,7 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
         jitter: `full` (default) draws each pause from zero to its bound, `equal` from half the
             bound up, `none` takes the bound.
         schedule: The pauses as one value, in place of the four options above; see
-            `recovery.schedules`.
+            `recovery.retries.schedules`.
         on: What is retried: an exception class, a tuple of them, or a function that gets the
             exception and answers at once. A group of exceptions is retried if all in it are.
             Default: every `Exception` but `TypeError`, `NameError`, `AttributeError`,
@@ -83,7 +84,8 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
             Default: no limit.
         min_attempt_time: Seconds that an attempt needs: no further one is begun with less left of
             `max_elapsed` or a deadline. Default: 0.
-        hint: Finds the seconds that an exception asks to wait, in place of `recovery.hints`.
+        hint: Finds the seconds that an exception asks to wait, in place of
+            `recovery.classification.hints`.
         max_hint: The most that such a wish counts for, in seconds; zero to ignore them all.
             Default: 60.
         budget: A bound on retries over all calls; see `RetryBudget`. Default: none.

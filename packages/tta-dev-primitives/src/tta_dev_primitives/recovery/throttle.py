@@ -16,8 +16,8 @@ from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError, ThrottledError
 from tta_dev_primitives.recovery.adaptive import is_overload
-from tta_dev_primitives.recovery.classify import matcher
-from tta_dev_primitives.recovery.windows import TimeWindow
+from tta_dev_primitives.recovery.breakers.windows import TimeWindow
+from tta_dev_primitives.recovery.classification.classify import matcher
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core import engine
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
-    from tta_dev_primitives.recovery.classify import RetryOn
+    from tta_dev_primitives.recovery.classification.classify import RetryOn
 
 __all__ = ("Throttle", "ThrottleOptions", "ThrottlePrimitive")
 

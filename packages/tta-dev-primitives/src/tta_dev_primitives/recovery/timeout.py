@@ -16,7 +16,7 @@ from tta_dev_primitives.core.context import FreshContext
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import ConfigurationError, TimeoutExceededError
-from tta_dev_primitives.recovery.deadline import Lane, current, open_until
+from tta_dev_primitives.recovery.deadlines.deadline import Lane, current, open_until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
-    from tta_dev_primitives.recovery.breaker_config import CallOutcome
-    from tta_dev_primitives.recovery.timeout_limit import AdaptiveLimit
+    from tta_dev_primitives.recovery.breakers.config import CallOutcome
+    from tta_dev_primitives.recovery.deadlines.limit import AdaptiveLimit
 
 __all__ = ("Timeout", "TimeoutBreaker", "TimeoutOptions", "TimeoutPrimitive")
 
@@ -316,7 +316,7 @@ def _longest(adaptive: object, limit: object) -> float:
     Raises:
         ConfigurationError: It is none, or a fixed limit is given too.
     """
-    from tta_dev_primitives.recovery.timeout_limit import AdaptiveLimit  # noqa: PLC0415 - rarely wanted
+    from tta_dev_primitives.recovery.deadlines.limit import AdaptiveLimit  # noqa: PLC0415 - rarely wanted
 
     if not isinstance(adaptive, AdaptiveLimit):
         shown = notes.shown_value(adaptive)

@@ -14,13 +14,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, cast, get_args
 
-from tta_dev_primitives.recovery.breaker_config import BreakerConfig, BreakerState
+from tta_dev_primitives.recovery.breakers.config import BreakerConfig, BreakerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from tta_dev_primitives.recovery.breaker_config import BreakerSettings, CallOutcome
-    from tta_dev_primitives.recovery.breaker_store import BreakerStore, Permit
+    from tta_dev_primitives.recovery.breakers.config import BreakerSettings, CallOutcome
+    from tta_dev_primitives.recovery.breakers.store import BreakerStore, Permit
 
 __all__ = ("BreakerStoreConformance",)
 

@@ -13,12 +13,12 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, get_args
 
-from tta_dev_primitives.recovery.journal import EntryKind, JournalEntry
+from tta_dev_primitives.recovery.saga.journal import EntryKind, JournalEntry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tta_dev_primitives.recovery.journal import SagaJournal
+    from tta_dev_primitives.recovery.saga.journal import SagaJournal
 
 __all__ = ("SagaJournalConformance",)
 

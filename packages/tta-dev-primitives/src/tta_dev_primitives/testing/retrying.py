@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tta_dev_primitives.core.limits import check_count
-from tta_dev_primitives.recovery.attempts import in_test
+from tta_dev_primitives.recovery.retries.attempts import in_test
 
 if TYPE_CHECKING:
     from collections.abc import Generator

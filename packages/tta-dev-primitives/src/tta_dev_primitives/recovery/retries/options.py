@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 from tta_dev_primitives.core.base import MISSING, check_name
 from tta_dev_primitives.core.limits import check_count, check_seconds
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.budget import RetryBudget
-from tta_dev_primitives.recovery.classify import matcher
-from tta_dev_primitives.recovery.schedules import (
+from tta_dev_primitives.recovery.classification.classify import matcher
+from tta_dev_primitives.recovery.retries.budget import RetryBudget
+from tta_dev_primitives.recovery.retries.schedules import (
     check_factor,
     check_schedule,
     constant,
@@ -22,9 +22,9 @@ from tta_dev_primitives.recovery.schedules import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tta_dev_primitives.recovery.classify import RetryOn
-    from tta_dev_primitives.recovery.hints import Hint
-    from tta_dev_primitives.recovery.schedules import Jitter, Schedule
+    from tta_dev_primitives.recovery.classification.classify import RetryOn
+    from tta_dev_primitives.recovery.classification.hints import Hint
+    from tta_dev_primitives.recovery.retries.schedules import Jitter, Schedule
 
 __all__ = ("OnRetry", "Policy", "RetryEvent", "RetryOptions", "RetryingOptions")
 

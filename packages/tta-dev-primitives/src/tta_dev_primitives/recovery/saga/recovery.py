@@ -9,16 +9,16 @@ from tta_dev_primitives.core import clock, notes
 from tta_dev_primitives.core.base import Run
 from tta_dev_primitives.core.context import FreshContext
 from tta_dev_primitives.errors import ConfigurationError, SagaJournalError
-from tta_dev_primitives.recovery.saga_place import Place
-from tta_dev_primitives.recovery.saga_run import SagaRun
+from tta_dev_primitives.recovery.saga.place import Place
+from tta_dev_primitives.recovery.saga.run import SagaRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tta_dev_primitives.core.context import WorkflowContext
-    from tta_dev_primitives.recovery.journal import JournalEntry, SagaCodec, SagaJournal
-    from tta_dev_primitives.recovery.saga_plan import SagaEvent
-    from tta_dev_primitives.recovery.saga_run import Layout
+    from tta_dev_primitives.recovery.saga.journal import JournalEntry, SagaCodec, SagaJournal
+    from tta_dev_primitives.recovery.saga.plan import SagaEvent
+    from tta_dev_primitives.recovery.saga.run import Layout
 
 __all__ = ("SagaReport", "recover", "resume")
 

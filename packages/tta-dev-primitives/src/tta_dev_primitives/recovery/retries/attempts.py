@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from tta_dev_primitives.errors import CircuitOpenError, Filtered, RejectedError
-from tta_dev_primitives.recovery.classify import is_failure
+from tta_dev_primitives.recovery.classification.classify import is_failure
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from tta_dev_primitives.recovery.retry_options import Policy
-    from tta_dev_primitives.recovery.schedules import Pauses
+    from tta_dev_primitives.recovery.retries.options import Policy
+    from tta_dev_primitives.recovery.retries.schedules import Pauses
 
 __all__ = ("Attempts", "in_test")
 
@@ -34,7 +34,7 @@ class Attempts:
             one is taken for each that is granted.
 
     Example:
-        >>> from tta_dev_primitives.recovery.retry_options import Policy
+        >>> from tta_dev_primitives.recovery.retries.options import Policy
         >>> attempts = Attempts(Policy(max_attempts=3, jitter="none"))
         >>> attempts.failed(0.0, OSError()), attempts.failed(1.0, OSError())
         (0.5, 1.0)
@@ -127,7 +127,7 @@ class Attempts:
         policy = self._policy
         find = policy.hint
         if find is None:
-            from tta_dev_primitives.recovery.hints import hint_of  # noqa: PLC0415 - on a failure
+            from tta_dev_primitives.recovery.classification.hints import hint_of  # noqa: PLC0415 - on a failure
 
             find = policy.hint = hint_of
         given = find(error)

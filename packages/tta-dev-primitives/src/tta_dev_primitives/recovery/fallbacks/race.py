@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tta_dev_primitives.core import engine, notes
 from tta_dev_primitives.core.base import MISSING, nested_awaitable
 from tta_dev_primitives.core.crew import Crew
-from tta_dev_primitives.recovery.classify import asked_to_stop, is_failure
+from tta_dev_primitives.recovery.classification.classify import asked_to_stop, is_failure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from tta_dev_primitives.core.base import Composite, Run
-    from tta_dev_primitives.recovery.alternatives import Alternatives
+    from tta_dev_primitives.recovery.fallbacks.alternatives import Alternatives
 
     class Teller(Protocol):
         """Tells the hook of a Fallback."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from tta_dev_primitives.recovery.headers import (
+from tta_dev_primitives.recovery.classification.headers import (
     lower_keys,
     read_duration,
     read_limits,

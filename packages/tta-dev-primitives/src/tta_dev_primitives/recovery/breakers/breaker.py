@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, cast
 from tta_dev_primitives.core import clock as engine_clock
 from tta_dev_primitives.core.notes import shown_value
 from tta_dev_primitives.errors import CircuitOpenError, ConfigurationError
-from tta_dev_primitives.recovery.breaker_config import BreakerConfig
-from tta_dev_primitives.recovery.breaker_state import REJECTED, Circuit
-from tta_dev_primitives.recovery.classify import (
+from tta_dev_primitives.recovery.breakers.config import BreakerConfig
+from tta_dev_primitives.recovery.breakers.state import REJECTED, Circuit
+from tta_dev_primitives.recovery.classification.classify import (
     asked_to_stop,
     counts_as_failure,
     is_failure,
@@ -27,13 +27,13 @@ from tta_dev_primitives.recovery.classify import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tta_dev_primitives.recovery.breaker_config import (
+    from tta_dev_primitives.recovery.breakers.config import (
         BreakerSettings,
         BreakerState,
         CallOutcome,
     )
-    from tta_dev_primitives.recovery.breaker_records import BreakerStatistics, StateChange
-    from tta_dev_primitives.recovery.classify import RetryOn
+    from tta_dev_primitives.recovery.breakers.records import BreakerStatistics, StateChange
+    from tta_dev_primitives.recovery.classification.classify import RetryOn
 
 __all__ = ("Breaker", "Judge", "StateHook", "Teller", "config_of")
 
@@ -138,7 +138,7 @@ class Teller:
                 self._telling.release()
 
     def _tell(self, before: BreakerState, after: BreakerState, at: float, reason: str) -> None:
-        from tta_dev_primitives.recovery.breaker_records import StateChange  # noqa: PLC0415 - on demand
+        from tta_dev_primitives.recovery.breakers.records import StateChange  # noqa: PLC0415 - on demand
 
         change = StateChange(name=self._name, before=before, after=after, at=at, reason=reason)
         try:

@@ -12,14 +12,14 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from tta_dev_primitives.recovery.windows import CountWindow, TimeWindow
+from tta_dev_primitives.recovery.breakers.windows import CountWindow, TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tta_dev_primitives.recovery.breaker_config import BreakerConfig, BreakerState, CallOutcome
-    from tta_dev_primitives.recovery.breaker_records import BreakerStatistics
-    from tta_dev_primitives.recovery.windows import Window
+    from tta_dev_primitives.recovery.breakers.config import BreakerConfig, BreakerState, CallOutcome
+    from tta_dev_primitives.recovery.breakers.records import BreakerStatistics
+    from tta_dev_primitives.recovery.breakers.windows import Window
 
 __all__ = ("REJECTED", "Circuit")
 
@@ -35,7 +35,7 @@ class Circuit:
         now: Seconds, on any monotonic clock.
 
     Example:
-        >>> from tta_dev_primitives.recovery.breaker_config import BreakerConfig
+        >>> from tta_dev_primitives.recovery.breakers.config import BreakerConfig
         >>> circuit = Circuit(BreakerConfig(failure_threshold=1, recovery_timeout=10.0), now=0.0)
         >>> permit = circuit.admit(0.0)
         >>> circuit.settle(permit, "failure", 1.0)
@@ -179,7 +179,7 @@ class Circuit:
             name: The breaker's name.
             now: Seconds, on the clock of `admit`.
         """
-        from tta_dev_primitives.recovery.breaker_records import BreakerStatistics  # noqa: PLC0415 - on demand
+        from tta_dev_primitives.recovery.breakers.records import BreakerStatistics  # noqa: PLC0415 - on demand
 
         window = self._window
         if window is not None:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Protocol, cast, get_args
 from tta_dev_primitives.core import clock as engine_clock
 from tta_dev_primitives.core.notes import shown_value
 from tta_dev_primitives.errors import CircuitOpenError, ConfigurationError
-from tta_dev_primitives.recovery.breaker import Judge, Teller
-from tta_dev_primitives.recovery.breaker_config import BreakerState
-from tta_dev_primitives.recovery.breaker_state import REJECTED, Circuit
+from tta_dev_primitives.recovery.breakers.breaker import Judge, Teller
+from tta_dev_primitives.recovery.breakers.config import BreakerState
+from tta_dev_primitives.recovery.breakers.state import REJECTED, Circuit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tta_dev_primitives.recovery.breaker import StateHook
-    from tta_dev_primitives.recovery.breaker_config import BreakerConfig, CallOutcome
-    from tta_dev_primitives.recovery.classify import RetryOn
+    from tta_dev_primitives.recovery.breakers.breaker import StateHook
+    from tta_dev_primitives.recovery.breakers.config import BreakerConfig, CallOutcome
+    from tta_dev_primitives.recovery.classification.classify import RetryOn
 
 __all__ = ("BreakerStore", "MemoryBreakerStore", "Permit", "StoreGate", "check_store")
 
@@ -95,7 +95,7 @@ class MemoryBreakerStore:
 
     Example:
         >>> import asyncio
-        >>> from tta_dev_primitives.recovery.breaker_config import BreakerConfig
+        >>> from tta_dev_primitives.recovery.breakers.config import BreakerConfig
         >>> store, config = MemoryBreakerStore(), BreakerConfig(failure_threshold=1)
         >>> async def main() -> tuple[str, object]:
         ...     permit = await store.allow("mail", config)

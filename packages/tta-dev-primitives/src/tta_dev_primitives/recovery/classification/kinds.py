@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tta_dev_primitives.recovery.classify import ErrorKind
+    from tta_dev_primitives.recovery.classification.classify import ErrorKind
 
 __all__ = ("kind_of",)
 

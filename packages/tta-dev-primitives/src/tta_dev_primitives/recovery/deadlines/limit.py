@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.percentile import Percentile
+from tta_dev_primitives.recovery.load.percentile import Percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from tta_dev_primitives.core import clock, notes
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.attempts import Attempts
-from tta_dev_primitives.recovery.classify import asked_to_stop
-from tta_dev_primitives.recovery.retry_options import Policy, RetryEvent
-from tta_dev_primitives.recovery.sharing import close_pool, open_pool, outer_pool, time_left
+from tta_dev_primitives.recovery.classification.classify import asked_to_stop
+from tta_dev_primitives.recovery.retries.attempts import Attempts
+from tta_dev_primitives.recovery.retries.options import Policy, RetryEvent
+from tta_dev_primitives.recovery.retries.sharing import close_pool, open_pool, outer_pool, time_left
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal
 
-    from tta_dev_primitives.recovery.retry_options import RetryingOptions
-    from tta_dev_primitives.recovery.sharing import Pool
+    from tta_dev_primitives.recovery.retries.options import RetryingOptions
+    from tta_dev_primitives.recovery.retries.sharing import Pool
 
 __all__ = ("Attempt", "Retrying", "retrying")
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from tta_dev_primitives.core import notes
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.errors import CompositionError, ConfigurationError
-from tta_dev_primitives.recovery.classify import ERROR_KINDS, classify_error
+from tta_dev_primitives.recovery.classification.classify import ERROR_KINDS, classify_error
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.recovery.classify import ErrorKind
+    from tta_dev_primitives.recovery.classification.classify import ErrorKind
 
 __all__ = ("Alternatives", "FallbackEvent", "check_by_kind", "check_in_order", "check_pause")
 

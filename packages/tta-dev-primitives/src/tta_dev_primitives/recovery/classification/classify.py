@@ -155,7 +155,7 @@ def _kind(error: BaseException) -> ErrorKind:
             return told
     if isinstance(error, _LASTING):
         return "bug"
-    from tta_dev_primitives.recovery.kinds import kind_of  # noqa: PLC0415 - when something fails
+    from tta_dev_primitives.recovery.classification.kinds import kind_of  # noqa: PLC0415 - when something fails
 
     kind = kind_of(error)
     cause = error.__cause__

@@ -20,9 +20,13 @@ from tta_dev_primitives.core.base import check_name
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.wrapper import decorate_async
 from tta_dev_primitives.errors import ConfigurationError, RateLimitedError
-from tta_dev_primitives.recovery.costs import read_cost
-from tta_dev_primitives.recovery.gcra import SLACK, Gate, Meter, Rate
-from tta_dev_primitives.recovery.headers import lower_keys, read_limits, read_retry_after
+from tta_dev_primitives.recovery.classification.headers import (
+    lower_keys,
+    read_limits,
+    read_retry_after,
+)
+from tta_dev_primitives.recovery.load.costs import read_cost
+from tta_dev_primitives.recovery.load.gcra import SLACK, Gate, Meter, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.core.decorated import DecoratedFunction
-    from tta_dev_primitives.recovery.costs import Cost
+    from tta_dev_primitives.recovery.load.costs import Cost
     from tta_dev_primitives.recovery.rate_limit import RateLimitPrimitive
 
 __all__ = ("Grant", "RateLimiter")
@@ -168,6 +172,7 @@ class RateLimiter:
         "_only",
         "_release",
         "_unix_time",
+        "_woken",
         "max_wait",
         "name",
         "rates",
@@ -200,6 +205,9 @@ class RateLimiter:
         self._unix_time = unix_time
         gates = [Gate(rate) for rate in rates]
         self._meter: Meter[Call] = Meter(gates)
+        # Calls that have their turn and will run in the next pass of their loop: whoever comes in
+        # between lines up behind them, or it would start before those that came first.
+        self._woken = 0
         self._one = self.costs(None)
         self._only = gates[0] if self._one == (1.0,) else None
         # Reentrant: a suspended call that the garbage collector closes leaves the queue wherever
@@ -222,8 +230,6 @@ class RateLimiter:
         Raises:
             ConfigurationError: It is no cost.
         """
-        if cost is None:
-            return self.start_one() is not None
         costs = self.costs(cost)
         with self._lock:
             return self._meter.take(clock.now(), costs)
@@ -234,6 +240,8 @@ class RateLimiter:
         self._acquire()  # a `with` costs twice as much
         try:
             now = clock.now()
+            if self._woken:
+                return None
             if gate is None or gate.open or meter.queue or meter.held > now:
                 return now if meter.take(now, self._one) else None
             tat = gate.tat  # from here on, `Meter.take` spelled out for speed
@@ -258,7 +266,7 @@ class RateLimiter:
             ConfigurationError: It is no cost.
             RateLimitedError: Its turn would come too late.
         """
-        if cost is not None or not self.try_acquire():
+        if cost is not None or self.start_one() is None:
             await self.admit(self.costs(cost), deadline, keep=False)
 
     def reserve(self, cost: Cost | None, *, deadline: float | None = None) -> Grant:
@@ -344,7 +352,7 @@ class RateLimiter:
             now = clock.now()
             meter = self._meter
             self._check_burst(costs)
-            if (limit is None or limit >= 0) and meter.take(now, costs):
+            if not self._woken and (limit is None or limit >= 0) and meter.take(now, costs):
                 if keep:
                     meter.open(call)
                 return call
@@ -363,7 +371,10 @@ class RateLimiter:
         """Wait for a call's turn, no longer than `limit` seconds."""
         expiry = None if limit is None else call.loop.call_later(limit, self._expire, call)
         try:
-            await call.future
+            if call.admitted:  # a finished future does not wait for those who were woken before
+                await asyncio.sleep(0)
+            else:
+                await call.future
         except BaseException:
             with self._lock:
                 if call.admitted:  # in this very pass: what was taken is given back
@@ -373,6 +384,9 @@ class RateLimiter:
                 self._pump()
             raise
         finally:
+            if call.admitted:
+                with self._lock:
+                    self._woken -= 1
             for timer in (expiry, call.timer):
                 if timer is not None:
                     timer.cancel()
@@ -413,8 +427,10 @@ class RateLimiter:
                 now = clock.now()
                 call = meter.due(now)
                 if call is not None:
-                    call.admitted = True
-                    if not _wake(call, running):
+                    if _wake(call, running):
+                        call.admitted = True
+                        self._woken += 1
+                    else:
                         meter.correct(call, call.costs, (0.0,) * len(call.costs))
                     continue
                 first = next(iter(meter.queue))

@@ -24,18 +24,18 @@ from tta_dev_primitives.errors import (
     SagaJournalError,
     TimeoutExceededError,
 )
-from tta_dev_primitives.recovery import deadline
-from tta_dev_primitives.recovery.saga_place import Place, enter
-from tta_dev_primitives.recovery.saga_plan import SagaPlan
-from tta_dev_primitives.recovery.settled import settled
-from tta_dev_primitives.recovery.sharing import close_pool
+from tta_dev_primitives.recovery.deadlines import deadline
+from tta_dev_primitives.recovery.retries.sharing import close_pool
+from tta_dev_primitives.recovery.saga.place import Place, enter
+from tta_dev_primitives.recovery.saga.plan import SagaPlan
+from tta_dev_primitives.recovery.saga.settled import settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
     from tta_dev_primitives.core.base import Composite, Run
-    from tta_dev_primitives.recovery.journal import EntryKind, SagaCodec, SagaJournal
-    from tta_dev_primitives.recovery.saga_steps import SagaStep
+    from tta_dev_primitives.recovery.saga.journal import EntryKind, SagaCodec, SagaJournal
+    from tta_dev_primitives.recovery.saga.steps import SagaStep
 
 __all__ = ("Layout", "SagaRun")
 
@@ -490,7 +490,7 @@ class SagaRun:
     async def _append(
         self, kind: EntryKind, step: str, value: str | None, **limits: float
     ) -> tuple[BaseException | None, asyncio.CancelledError | None]:
-        from tta_dev_primitives.recovery.journal import JournalEntry  # noqa: PLC0415 - on demand
+        from tta_dev_primitives.recovery.saga.journal import JournalEntry  # noqa: PLC0415 - on demand
 
         entry = JournalEntry(kind=kind, step=step, value=value)
         journal = cast("SagaJournal", self.layout.journal)

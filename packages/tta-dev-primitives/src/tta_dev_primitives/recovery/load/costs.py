@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from tta_dev_primitives.core import notes
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.gcra import REQUESTS, check_amount
+from tta_dev_primitives.recovery.load.gcra import REQUESTS, check_amount
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.recovery.gcra import Rate
+    from tta_dev_primitives.recovery.load.gcra import Rate
 
 __all__ = ("Cost", "read_cost")
 
@@ -31,7 +31,7 @@ def read_cost(cost: Cost | None, rates: tuple[Rate, ...], name: str) -> tuple[fl
         ConfigurationError: It is neither; or a number, where several units have a rate or none.
 
     Example:
-        >>> from tta_dev_primitives.recovery.gcra import Rate
+        >>> from tta_dev_primitives.recovery.load.gcra import Rate
         >>> rates = (Rate(500), Rate(90_000, unit="tokens"))
         >>> read_cost(300, rates, "model"), read_cost(None, rates, "model")
         ((1.0, 300.0), (1.0, 0.0))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.recovery.breaker_config import BreakerState
+    from tta_dev_primitives.recovery.breakers.config import BreakerState
 
 __all__ = ("BreakerStatistics", "StateChange")
 

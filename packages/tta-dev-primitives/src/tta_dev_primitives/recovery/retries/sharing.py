@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeAlias
 
 from tta_dev_primitives.core.context import FreshContext
-from tta_dev_primitives.recovery.deadline import remaining
+from tta_dev_primitives.recovery.deadlines.deadline import remaining
 
 if TYPE_CHECKING:
     from tta_dev_primitives.core.context import WorkflowContext
