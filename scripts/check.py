@@ -29,6 +29,9 @@ LOWEST_PYTHON = "3.11"
 # Two processes; a file goes to one of them whole, since costly fixtures serve a file.
 PARALLEL = ("-n", "2", "--dist", "loadfile")
 
+# Where a suite is run once more in another environment, what takes long is not repeated.
+AGAIN = (*PARALLEL, "-m", "not slow")
+
 
 @dataclass(slots=True)
 class Counts:
@@ -225,10 +228,11 @@ def alone(session: Session) -> None:
         neighbors = [one.module for one in select([]) if one != package]
         code = f"from importlib.util import find_spec; assert not any(map(find_spec, {neighbors}))"
         session.run(f"{package.name}: no neighbor is installed", *run, "python", "-I", "-c", code)
-        session.pytest(f"{package.name} alone", package.tests, through=run)
+        session.pytest(f"{package.name} alone", *AGAIN, package.tests, through=run)
         if package.extras:
             with_extras = isolated(package, "--locked", "--all-extras", *on)
-            session.pytest(f"{package.name} with all extras", package.tests, through=with_extras)
+            label = f"{package.name} with all extras"
+            session.pytest(label, *AGAIN, package.tests, through=with_extras)
 
 
 def lowest(session: Session) -> None:
@@ -239,7 +243,8 @@ def lowest(session: Session) -> None:
     for package in session.packages:
         # Not locked, since the lock holds the newest; the file itself stays as it is.
         run = isolated(package, "--resolution", "lowest-direct", *on)
-        session.pytest(f"{package.name} on its lowest versions", package.tests, through=run)
+        label = f"{package.name} on its lowest versions"
+        session.pytest(label, *AGAIN, package.tests, through=run)
 
 
 def interpreter_options(session: Session, version: str | None) -> list[str] | None:
@@ -297,7 +302,8 @@ def wheels(session: Session) -> None:
         there = folder / "together"
         if interpreter := install(session, there, everything, constraints, session.packages):
             folders = [package.tests for package in session.packages]
-            session.pytest("the tests, against the wheels", *folders, through=[interpreter, "-m"])
+            label = "the tests, against the wheels"
+            session.pytest(label, *AGAIN, *folders, through=[interpreter, "-m"])
 
 
 def wheel(package: Package, dist: Path, *, extras: bool = False) -> str:

@@ -2,7 +2,8 @@
 
 The contract of a coordinator is tested by the same tests over every store: in memory, fakeredis,
 and a real server (started here, on a free port), the latter also with every script run twice, as a
-client does that lost a reply. `TTA_REDIS_SERVERS=path,...` adds further server programs.
+client does that lost a reply. `TTA_REDIS_SERVERS=path,...` adds further server programs,
+`TTA_REDIS_CLUSTER=1` a cluster of three nodes.
 """
 
 import os
@@ -21,13 +22,15 @@ from hypothesis import HealthCheck, Phase, settings
 from tta_agent_coordination import InMemoryMessageCoordinator, RedisMessageCoordinator
 from tta_agent_coordination.coordinators.base import StoredMailboxes
 from tta_agent_coordination.coordinators.scripts import SCRIPTS
-from tta_agent_coordination.testing import ManualClock, RedisServer
+from tta_agent_coordination.testing import LocalCluster, ManualClock, RedisServer
 
 Make: TypeAlias = Callable[..., StoredMailboxes]
 
 FAKEREDIS = tuple(map(int, version("fakeredis").split(".")[:2])) if find_spec("fakeredis") else ()
 OTHERS = [path for path in os.environ.get("TTA_REDIS_SERVERS", "").split(",") if path]
 BACKENDS = ["memory", "fakeredis", "redis", "redis-decoded", "redis-resp3", "redis-twice", *OTHERS]
+if "TTA_REDIS_CLUSTER" in os.environ:
+    BACKENDS.append("cluster")
 
 # No deadline: a busy machine is no failure. Explaining a failure would take minutes with a server.
 settings.register_profile(
@@ -55,6 +58,8 @@ def no_blocking_calls() -> Iterator[None]:
         for function in blocking.functions.values():
             # The client libraries read files of theirs when they connect.
             function.can_block_in("redis/utils.py", "get_lib_version")
+            # The sender for synchronous code blocks, as it says.
+            function.can_block_in("tta_agent_coordination/coordinators/sync.py", "execute_command")
             function.can_block_in("fakeredis/model/_command_info.py", "_load_command_info")
         yield
 
@@ -83,6 +88,25 @@ def servers() -> Iterator[Callable[[str], RedisServer]]:
     yield get
     for server in running.values():
         server.close()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Callable[[], LocalCluster]]:
+    """Start a cluster when it is first asked for."""
+    running: list[LocalCluster] = []
+
+    def get() -> LocalCluster:
+        if shutil.which("redis-server") is None:
+            missing("redis-server")
+        if not running:
+            made = LocalCluster()
+            made.start()
+            running.append(made)
+        return running[0]
+
+    yield get
+    for one in running:
+        one.close()
 
 
 @pytest.fixture
@@ -139,7 +163,9 @@ def clock() -> ManualClock:
 
 @pytest.fixture(params=BACKENDS)
 async def client(
-    request: pytest.FixtureRequest, servers: Callable[[str], RedisServer]
+    request: pytest.FixtureRequest,
+    servers: Callable[[str], RedisServer],
+    cluster: Callable[[], LocalCluster],
 ) -> AsyncIterator[Any]:
     """A client of each back end; None for the one in memory."""
     backend = str(request.param)
@@ -151,6 +177,8 @@ async def client(
         if find_spec("fakeredis") is None:
             missing("fakeredis")
         made = import_module("fakeredis").FakeAsyncRedis()
+    elif backend == "cluster":
+        made = cluster().client()
     else:
         server = servers("redis-server" if backend.startswith("redis") else backend)
         made = server.client(

@@ -9,22 +9,29 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tta_agent_coordination.coordinators.memory import InMemoryMessageCoordinator
     from tta_agent_coordination.coordinators.redis_coordinator import RedisMessageCoordinator
+    from tta_agent_coordination.coordinators.sync import SyncSender
     from tta_agent_coordination.errors import (
         AgentCoordinationError,
         AgentFailed,
+        AgentNotFound,
         AgentRegistryError,
         CircuitBreakerOpenError,
         ConfigurationError,
         CoordinatorAccessError,
         CoordinatorConnectionError,
         ForeignKeyError,
+        InvalidAgentError,
         InvalidMessageError,
+        InvalidStateError,
         LeaseLost,
+        MailboxFullError,
         MessageCoordinatorError,
         NotReplicatedError,
         RequestTimeout,
         ServerFullError,
         ServerRefusedError,
+        SharedStateError,
+        StateConflictError,
     )
     from tta_agent_coordination.interfaces import (
         Agent,
@@ -53,16 +60,41 @@ if TYPE_CHECKING:
         QueueObserver,
     )
     from tta_agent_coordination.models import AgentId, AgentMessage, MessagePriority, MessageType
+    from tta_agent_coordination.registries.memory import InMemoryAgentRegistry
+    from tta_agent_coordination.registries.proxy import MailboxAgentProxy
+    from tta_agent_coordination.registries.records import (
+        AgentChange,
+        AgentDescription,
+        AgentRecord,
+        ChangeKind,
+    )
+    from tta_agent_coordination.registries.redis_registry import RedisAgentRegistry
+    from tta_agent_coordination.resilience.circuit_breaker import (
+        CircuitBreaker,
+        CircuitBreakerConfig,
+    )
+    from tta_agent_coordination.resilience.retry import RetryConfig, retry_with_backoff
+    from tta_agent_coordination.sharing.base import SharedState, StateEntry
+    from tta_agent_coordination.sharing.memory import InMemorySharedState
+    from tta_agent_coordination.sharing.redis_state import RedisSharedState
+    from tta_agent_coordination.stores import RedisBreakerStore, RedisCacheStore
 
 __all__ = (
     "Agent",
+    "AgentChange",
     "AgentCoordinationError",
+    "AgentDescription",
     "AgentFailed",
     "AgentId",
     "AgentMessage",
+    "AgentNotFound",
     "AgentProxy",
+    "AgentRecord",
     "AgentRegistry",
     "AgentRegistryError",
+    "ChangeKind",
+    "CircuitBreaker",
+    "CircuitBreakerConfig",
     "CircuitBreakerOpenError",
     "ConfigurationError",
     "CoordinatorAccessError",
@@ -72,11 +104,17 @@ __all__ = (
     "EventKind",
     "FailureType",
     "ForeignKeyError",
+    "InMemoryAgentRegistry",
     "InMemoryMessageCoordinator",
+    "InMemorySharedState",
+    "InvalidAgentError",
     "InvalidMessageError",
+    "InvalidStateError",
     "Lease",
     "LeaseLost",
+    "MailboxAgentProxy",
     "MailboxCoordinator",
+    "MailboxFullError",
     "MailboxStats",
     "MessageCoordinator",
     "MessageCoordinatorError",
@@ -91,12 +129,23 @@ __all__ = (
     "QueueEvent",
     "QueueObserver",
     "ReceivedMessage",
+    "RedisAgentRegistry",
+    "RedisBreakerStore",
+    "RedisCacheStore",
     "RedisMessageCoordinator",
+    "RedisSharedState",
     "RejectReason",
     "RequestTimeout",
+    "RetryConfig",
     "ServerFullError",
     "ServerRefusedError",
+    "SharedState",
+    "SharedStateError",
+    "StateConflictError",
+    "StateEntry",
+    "SyncSender",
     "__version__",
+    "retry_with_backoff",
 )
 
 __version__: str
@@ -108,22 +157,29 @@ if not TYPE_CHECKING:  # type checkers would take any name for granted
     _HOMES = {
         "coordinators.memory": ("InMemoryMessageCoordinator",),
         "coordinators.redis_coordinator": ("RedisMessageCoordinator",),
+        "coordinators.sync": ("SyncSender",),
         "errors": (
             "AgentCoordinationError",
             "AgentFailed",
+            "AgentNotFound",
             "AgentRegistryError",
             "CircuitBreakerOpenError",
             "ConfigurationError",
             "CoordinatorAccessError",
             "CoordinatorConnectionError",
             "ForeignKeyError",
+            "InvalidAgentError",
             "InvalidMessageError",
+            "InvalidStateError",
             "LeaseLost",
+            "MailboxFullError",
             "MessageCoordinatorError",
             "NotReplicatedError",
             "RequestTimeout",
             "ServerFullError",
             "ServerRefusedError",
+            "SharedStateError",
+            "StateConflictError",
         ),
         "interfaces": (
             "Agent",
@@ -152,6 +208,16 @@ if not TYPE_CHECKING:  # type checkers would take any name for granted
             "QueueObserver",
         ),
         "models": ("AgentId", "AgentMessage", "MessagePriority", "MessageType"),
+        "registries.memory": ("InMemoryAgentRegistry",),
+        "registries.proxy": ("MailboxAgentProxy",),
+        "registries.records": ("AgentChange", "AgentDescription", "AgentRecord", "ChangeKind"),
+        "registries.redis_registry": ("RedisAgentRegistry",),
+        "resilience.circuit_breaker": ("CircuitBreaker", "CircuitBreakerConfig"),
+        "resilience.retry": ("RetryConfig", "retry_with_backoff"),
+        "sharing.base": ("SharedState", "StateEntry"),
+        "sharing.memory": ("InMemorySharedState",),
+        "sharing.redis_state": ("RedisSharedState",),
+        "stores": ("RedisBreakerStore", "RedisCacheStore"),
     }
 
     def __getattr__(name: str) -> object:

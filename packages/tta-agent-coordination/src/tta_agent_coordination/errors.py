@@ -8,6 +8,7 @@ AgentCoordinationError
 │   ├── LeaseLost                              someone else has the message now: drop the work
 │   ├── RequestTimeout(TimeoutError)           no answer in time: ask again, or give up
 │   ├── AgentFailed                            the other agent answered with an error
+│   ├── MailboxFullError                       too many messages wait there: ask again later
 │   ├── CoordinatorConnectionError(ConnectionError)  the server is away: try again
 │   ├── CoordinatorAccessError(PermissionError)      password or rights: fix the account
 │   ├── ServerFullError                        the server has no memory left: drain, then send again
@@ -15,6 +16,11 @@ AgentCoordinationError
 │   ├── ForeignKeyError(TypeError)             someone else uses our key: change the prefix
 │   └── ServerRefusedError                     the server answered with any other error
 ├── AgentRegistryError                         an agent could not be registered or listed
+│   ├── InvalidAgentError(ValueError)          this agent can never be registered: fix it
+│   └── AgentNotFound(LookupError)             nobody alive is called so, or can do this
+├── SharedStateError                           a shared value could not be read or written
+│   ├── InvalidStateError(ValueError)          this value can never be kept: fix it
+│   └── StateConflictError                     others have changed it meanwhile: read it again
 └── CircuitBreakerOpenError                    the breaker is open: do not call now
 ```
 
@@ -26,19 +32,25 @@ from __future__ import annotations
 __all__ = (
     "AgentCoordinationError",
     "AgentFailed",
+    "AgentNotFound",
     "AgentRegistryError",
     "CircuitBreakerOpenError",
     "ConfigurationError",
     "CoordinatorAccessError",
     "CoordinatorConnectionError",
     "ForeignKeyError",
+    "InvalidAgentError",
     "InvalidMessageError",
+    "InvalidStateError",
     "LeaseLost",
+    "MailboxFullError",
     "MessageCoordinatorError",
     "NotReplicatedError",
     "RequestTimeout",
     "ServerFullError",
     "ServerRefusedError",
+    "SharedStateError",
+    "StateConflictError",
 )
 
 
@@ -70,6 +82,10 @@ class AgentFailed(MessageCoordinatorError):  # noqa: N818 - says who failed: not
     """The agent that was asked answered with an error."""
 
 
+class MailboxFullError(MessageCoordinatorError):
+    """The recipient's mailbox holds as many messages as it may; ask again when some are done."""
+
+
 class CoordinatorConnectionError(MessageCoordinatorError, ConnectionError):
     """The server cannot be reached, or the connection broke; every call is safe to repeat."""
 
@@ -96,6 +112,26 @@ class ServerRefusedError(MessageCoordinatorError):
 
 class AgentRegistryError(AgentCoordinationError):
     """An agent could not be registered, renewed or listed."""
+
+
+class InvalidAgentError(AgentRegistryError, ValueError):
+    """An agent has no instance, or capabilities that are no texts; fix it before registering."""
+
+
+class AgentNotFound(AgentRegistryError, LookupError):  # noqa: N818 - a name of the field
+    """No agent that is alive has this name, or can do what is asked for."""
+
+
+class SharedStateError(AgentCoordinationError):
+    """A value that agents share could not be read or written."""
+
+
+class InvalidStateError(SharedStateError, ValueError):
+    """A value or its key cannot be kept: it is no JSON, or too large."""
+
+
+class StateConflictError(SharedStateError):
+    """Others have changed a value each time before it could be written."""
 
 
 class CircuitBreakerOpenError(AgentCoordinationError):

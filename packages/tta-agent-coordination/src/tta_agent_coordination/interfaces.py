@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Lease,
         MailboxStats,
         MessageResult,
+        MessageSubscription,
         ReceivedMessage,
     )
     from tta_agent_coordination.models import AgentId, AgentMessage
@@ -117,6 +118,7 @@ class MailboxCoordinator(MessageCoordinator):
         deliver_at: datetime | None = None,
         ttl: float | None = None,
         headers: Mapping[str, str] | None = None,
+        ordering_key: str | None = None,
     ) -> MessageResult:
         """Put a message into the recipient's mailbox, now or at a later time."""
 
@@ -128,8 +130,89 @@ class MailboxCoordinator(MessageCoordinator):
         deliver_at: datetime | None = None,
         ttl: float | None = None,
         headers: Mapping[str, str] | None = None,
+        ordering_key: str | None = None,
     ) -> list[MessageResult]:
         """Send messages to their recipients; the results are in their order."""
+
+    @abstractmethod
+    async def request(
+        self,
+        message: AgentMessage,
+        *,
+        timeout: float,  # noqa: ASYNC109 - both sides know of it
+        headers: Mapping[str, str] | None = None,
+    ) -> AgentMessage:
+        """Send a request, and wait for the answer."""
+
+    @abstractmethod
+    async def reply(
+        self,
+        request: ReceivedMessage | Lease,
+        payload: Mapping[str, Any],
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Answer a request."""
+
+    @abstractmethod
+    async def reply_error(
+        self,
+        request: ReceivedMessage | Lease,
+        error: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Answer a request with an error, which the requester gets as AgentFailed."""
+
+    @abstractmethod
+    async def publish(
+        self,
+        topic: str,
+        message: AgentMessage,
+        *,
+        deliver_at: datetime | None = None,
+        ttl: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> list[MessageResult]:
+        """Send a copy to each agent that is subscribed to a topic."""
+
+    @abstractmethod
+    async def broadcast(
+        self,
+        message: AgentMessage,
+        *,
+        agent_type: str | None = None,
+        seen_within: float = 3600,
+        deliver_at: datetime | None = None,
+        ttl: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> list[MessageResult]:
+        """Send a copy to each instance, of a type or of all, that has received lately."""
+
+    @abstractmethod
+    async def subscribe(self, agent_id: AgentId, topic: str) -> MessageSubscription:
+        """Let an agent get a copy of all that is published on a topic."""
+
+    @abstractmethod
+    async def unsubscribe(self, subscription: MessageSubscription) -> None:
+        """End a subscription."""
+
+    @abstractmethod
+    async def subscriptions(
+        self, *, topic: str | None = None, agent_id: AgentId | None = None
+    ) -> list[MessageSubscription]:
+        """Return the subscriptions to a topic, or those of an agent."""
+
+    @abstractmethod
+    def once(
+        self,
+        message_id: str,
+        *,
+        agent_id: AgentId | None = None,
+        lease: float = 30,
+        keep: float = 86_400,
+    ) -> AbstractAsyncContextManager[bool]:
+        """Tell a block whether its effect is still to happen; when it ends well, it is done."""
 
     @abstractmethod
     async def receive(

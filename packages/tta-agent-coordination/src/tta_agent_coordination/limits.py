@@ -6,7 +6,7 @@ import math
 
 from tta_agent_coordination.errors import ConfigurationError
 
-__all__ = ("MAX_SECONDS", "check_count", "check_fraction", "check_seconds")
+__all__ = ("MAX_SECONDS", "check_count", "check_fraction", "check_seconds", "check_text")
 
 MAX_SECONDS = 10 * 365 * 86_400.0
 """The longest duration: ten years. Milliseconds of anything longer would lose their last digits."""
@@ -59,6 +59,21 @@ def check_count(option: str, value: object, *, least: int = 1, most: int = 2**31
     raise ConfigurationError(
         f"{option} must be a whole number from {least} to {most}, not {value!r:.60}"
     )
+
+
+def check_text(option: str, value: object) -> str:
+    """Return `value` as a text that is not empty.
+
+    Raises:
+        ConfigurationError: It is not one.
+
+    Example:
+        >>> check_text("topic", "news")
+        'news'
+    """
+    if isinstance(value, str) and value:
+        return value
+    raise ConfigurationError(f"{option} must be a text that is not empty, not {value!r:.60}")
 
 
 def check_fraction(option: str, value: object) -> float:

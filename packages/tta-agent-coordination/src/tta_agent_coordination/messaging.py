@@ -6,6 +6,7 @@ These are plain records. Times are seconds since 1970 by the clock of whoever ke
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, Self
@@ -59,6 +60,7 @@ class MessageResult:
         duplicate: Whether it was there, or had passed there, before: it was not added again.
         reason: Why it was not delivered.
         error: The reason in words, with the limit that was reached.
+        recipient: Whose mailbox.
     """
 
     message_id: str
@@ -66,6 +68,7 @@ class MessageResult:
     duplicate: bool = False
     reason: RejectReason | None = None
     error: str | None = None
+    recipient: AgentId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,12 @@ class ReceivedMessage:
         enqueued_at: When the message was accepted.
         headers: What the sender's side has added, such as trace context.
         last_error: What the last failed attempt said.
+        expires_at: When the message loses its meaning, if it has a time to live: for a request,
+            the moment until which the requester waits.
+        time_left: Seconds from the delivery to that moment.
+        reply_to: Where the answer to a request goes; None if nobody waits for one. Only `reply`
+            and `reply_error` of a coordinator read it.
+        ordering_key: Messages with the same key are handed out one at a time, in order.
     """
 
     message: AgentMessage
@@ -89,6 +98,15 @@ class ReceivedMessage:
     enqueued_at: float
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     last_error: str | None = None
+    expires_at: float | None = None
+    time_left: float | None = None
+    reply_to: str | None = field(default=None, repr=False)
+    ordering_key: str | None = None
+
+    @property
+    def wants_reply(self) -> bool:
+        """Whether the sender waits for an answer."""
+        return self.reply_to is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +146,7 @@ class MailboxStats:
         dead: Dead letters.
         expired: Messages whose time to live passed before anybody received them, since ever.
         receivers: Receivers that wait in a blocking call.
+        held: Messages that wait until an earlier one with the same ordering key is done.
         paused: Whether receiving is paused.
         oldest_age: Seconds that the oldest ready message has been there; None where none is ready.
     """
@@ -140,6 +159,7 @@ class MailboxStats:
     receivers: int
     paused: bool
     oldest_age: float | None
+    held: int = 0
 
     @property
     def waiting(self) -> int:
@@ -197,17 +217,30 @@ class Lease:
         headers: What the sender's side has added.
         received: All that is known about the delivery.
         settled: Whether `ack`, `nack` or `give_back` was called.
+        withdrawn: Whether the lease is lost because the requester does not wait any more.
+        agent_id: Who received it.
     """
 
-    __slots__ = ("_agent_id", "_lost", "_settler", "deadline", "received", "settled")
+    __slots__ = (
+        "_bell",
+        "_lost",
+        "_settler",
+        "agent_id",
+        "deadline",
+        "received",
+        "settled",
+        "withdrawn",
+    )
 
     def __init__(self, settler: Settler, agent_id: AgentId, received: ReceivedMessage) -> None:
         self._settler = settler
-        self._agent_id = agent_id
         self._lost = False
+        self._bell: asyncio.Event | None = None
+        self.agent_id: AgentId = agent_id
         self.received: ReceivedMessage = received
         self.deadline: float = received.deadline
         self.settled: bool = False
+        self.withdrawn: bool = False
 
     @property
     def message(self) -> AgentMessage:
@@ -234,9 +267,32 @@ class Lease:
         """Whether the lease is known to belong to someone else now: stop working on it."""
         return self._lost
 
-    def mark_lost(self) -> None:
-        """Note that a renewal was refused; settling raises LeaseLost from now on."""
+    @property
+    def wants_reply(self) -> bool:
+        """Whether the sender waits for an answer."""
+        return self.received.wants_reply
+
+    def mark_lost(self, *, withdrawn: bool = False) -> None:
+        """Note that a renewal was refused; settling raises LeaseLost from now on.
+
+        Args:
+            withdrawn: Whether this is so because the requester does not wait any more.
+        """
         self._lost = True
+        self.withdrawn = withdrawn
+        if self._bell is not None:
+            self._bell.set()
+
+    async def wait_lost(self) -> None:
+        """Return when the lease is known to be lost: then the work on it should be cancelled.
+
+        A consumer finds out when it renews: after a third of the lease at the latest, and within
+        half a second when a requester has given up.
+        """
+        if not self._lost:
+            if self._bell is None:
+                self._bell = asyncio.Event()
+            await self._bell.wait()
 
     async def ack(self) -> None:
         """Mark the message as done.
@@ -244,8 +300,8 @@ class Lease:
         Raises:
             LeaseLost: The lease ran out before; the message is or will be delivered again.
         """
-        self._check()
-        await self._settle(self._settler.ack(self._agent_id, self.token))
+        self.check()
+        await self._settle(self._settler.ack(self.agent_id, self.token))
 
     async def nack(
         self, failure: FailureType = FailureType.TRANSIENT, error: str | None = None
@@ -259,8 +315,8 @@ class Lease:
         Raises:
             LeaseLost: The lease ran out before.
         """
-        self._check()
-        await self._settle(self._settler.nack(self._agent_id, self.token, failure, error))
+        self.check()
+        await self._settle(self._settler.nack(self.agent_id, self.token, failure, error))
 
     async def extend(self, seconds: float) -> None:
         """Let the deadline be so many seconds from now.
@@ -268,15 +324,15 @@ class Lease:
         Raises:
             LeaseLost: The lease ran out before.
         """
-        self._check()
-        if not await self._settler.extend(self._agent_id, self.token, seconds):
+        self.check()
+        if not await self._settler.extend(self.agent_id, self.token, seconds):
             self._lose()
 
     async def give_back(self) -> None:
         """Undo the delivery: others can receive the message, and this attempt does not count."""
         if not self.settled and not self._lost:
             self.settled = True
-            await self._settler.give_back(self._agent_id, self.token)
+            await self._settler.give_back(self.agent_id, self.token)
 
     async def _settle(self, call: Awaitable[bool]) -> None:
         # Before the answer is there: a renewal that crosses the call must not find the lease lost.
@@ -289,14 +345,20 @@ class Lease:
         if not valid:
             self._lose()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise LeaseLost if the lease is settled, or known to be lost."""
         if self.settled:
             raise LeaseLost(f"message {self.message.message_id!r:.80} is settled already")
         if self._lost:
             self._lose()
 
     def _lose(self) -> None:
-        self._lost = True
+        self.mark_lost(withdrawn=self.withdrawn)
+        if self.withdrawn:
+            raise LeaseLost(
+                f"message {self.message.message_id!r:.80} was withdrawn: nobody waits for the "
+                "answer; do not publish this work's result"
+            )
         raise LeaseLost(
             f"the lease of message {self.message.message_id!r:.80} (attempt {self.attempt}) has "
             "run out: another receiver may have the message; do not publish this work's result"

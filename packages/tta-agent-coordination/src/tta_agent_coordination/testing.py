@@ -9,21 +9,26 @@ import tempfile
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+import redis
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 
 from tta_agent_coordination.errors import ConfigurationError
+from tta_agent_coordination.limits import check_count
 from tta_agent_coordination.models import AgentId, AgentMessage, MessagePriority, MessageType
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-__all__ = ("ASKER", "WRITER", "ManualClock", "RedisServer", "sample")
+__all__ = ("ASKER", "WRITER", "LocalCluster", "ManualClock", "RedisServer", "sample")
 
 ASKER = AgentId(type="asker", instance="1")
 """Who sends the samples."""
 WRITER = AgentId(type="writer")
 """Who receives the samples."""
+SLOTS = 16_384
+TRIES = 3
 
 
 def sample(
@@ -110,7 +115,7 @@ class RedisServer:
                 f"there is no program {program!r} on the PATH; on Debian: apt install redis-server"
             )
         self._program = found
-        self._arguments = tuple(arguments)
+        self.arguments: tuple[str, ...] = tuple(arguments)
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -137,15 +142,13 @@ class RedisServer:
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="tta-redis-")
         if not self.port:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+            self.port = _free_port()
         self._process = subprocess.Popen(  # noqa: S603 - the caller's own choice of a program
             [
                 self._program,
                 *("--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--dir", self._folder.name, "--save", "", "--appendonly", "no"),
-                *self._arguments,
+                *self.arguments,
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -204,3 +207,104 @@ class RedisServer:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class LocalCluster:
+    """A cluster of Redis servers on this machine, for as long as the block lasts.
+
+    Args:
+        program: The servers' program.
+        nodes: So many masters share the slots; at least 3.
+        timeout: They must know each other within so many seconds.
+
+    Raises:
+        ConfigurationError: There is no such program, or `nodes` is too small.
+        TimeoutError: They do not come together in time.
+    """
+
+    def __init__(
+        self, program: str = "redis-server", nodes: int = 3, *, timeout: float = 20.0
+    ) -> None:
+        self._timeout = timeout
+        self._program = program
+        self._nodes = check_count("nodes", nodes, least=3, most=100)
+        self.servers: list[RedisServer] = self._new()
+
+    def _new(self) -> list[RedisServer]:
+        return [
+            RedisServer(
+                self._program,
+                # By default the second port is 10,000 above the first, and may not exist.
+                ("--cluster-enabled", "yes", "--cluster-port", str(_free_port())),
+            )
+            for _ in range(self._nodes)
+        ]
+
+    def client(self, **options: Any) -> RedisCluster:
+        """Return a client of all nodes; the caller closes it."""
+        return RedisCluster(host="127.0.0.1", port=self.servers[0].port, **options)
+
+    def start(self) -> None:
+        """Start all nodes, give each its slots, and wait until all know of each other."""
+        for left in reversed(range(TRIES)):
+            try:
+                for server in self.servers:
+                    server.start()
+                self._join()
+            except BaseException as error:
+                self.close()
+                if left == 0 or not isinstance(error, TimeoutError):
+                    raise
+                self.servers = self._new()  # somebody else has taken a port meanwhile
+            else:
+                return
+
+    def _join(self) -> None:
+        clients: list[Any] = [redis.Redis(port=server.port) for server in self.servers]
+        share = -(-SLOTS // len(clients))
+        try:
+            for number, client in enumerate(clients):
+                last = min((number + 1) * share, SLOTS) - 1
+                client.execute_command("CLUSTER ADDSLOTSRANGE", number * share, last)
+                client.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+            bus = self.servers[0].arguments[-1]
+            for client in clients[1:]:
+                port = self.servers[0].port
+                client.execute_command("CLUSTER MEET", "127.0.0.1", port, bus)
+            end = time.monotonic() + self._timeout
+            while not all(self._knows_all(client) for client in clients):
+                if time.monotonic() > end:
+                    raise TimeoutError("the nodes of the cluster did not come together")
+                time.sleep(0.02)
+        finally:
+            for client in clients:
+                client.close()
+
+    def _knows_all(self, client: Any) -> bool:
+        about = client.execute_command("CLUSTER INFO")
+        slots = client.execute_command("CLUSTER SLOTS")
+        return about["cluster_state"] == "ok" and len(slots) == len(self.servers)
+
+    def close(self) -> None:
+        """End all nodes, and delete their files."""
+        for server in self.servers:
+            server.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -8,6 +8,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,11 +21,13 @@ from tta_agent_coordination import (
     AgentId,
     FailureType,
     InMemoryMessageCoordinator,
+    LeaseLost,
     MessagePriority,
     ReceivedMessage,
     RedisMessageCoordinator,
 )
 from tta_agent_coordination.coordinators.base import StoredMailboxes
+from tta_agent_coordination.coordinators.names import mailbox_of
 from tta_agent_coordination.testing import ManualClock, RedisServer, sample
 
 SHARED = AgentId(type="writer")
@@ -47,6 +50,9 @@ def view(received: ReceivedMessage) -> tuple[object, ...]:
         received.deadline,
         received.enqueued_at,
         received.last_error,
+        received.expires_at,
+        received.time_left,
+        received.ordering_key,
     )
 
 
@@ -103,6 +109,7 @@ class Both(RuleBasedStateMachine):
         priority=st.sampled_from(MessagePriority),
         delay=st.sampled_from([None, None, None, -5, 3, 40]),
         ttl=st.sampled_from([None, None, None, 1, 20]),
+        key=st.sampled_from([None, None, "k1", "k1", "k2: {x}"]),
     )
     def send(
         self,
@@ -111,10 +118,11 @@ class Both(RuleBasedStateMachine):
         priority: MessagePriority,
         delay: int | None,
         ttl: int | None,
+        key: str | None,
     ) -> None:
         at = None if delay is None else datetime.fromtimestamp(self.clock.now + delay, UTC)
         messages = [sample(name, recipient=to, priority=priority) for name in names]
-        self.both(lambda one: one.send_many(messages, deliver_at=at, ttl=ttl))
+        self.both(lambda one: one.send_many(messages, deliver_at=at, ttl=ttl, ordering_key=key))
 
     @rule(
         agent=AGENTS, count=st.integers(1, 6), lease=st.sampled_from([1, 5, 30]), ack=st.integers()
@@ -153,6 +161,53 @@ class Both(RuleBasedStateMachine):
     @rule(agent=AGENTS, name=NAMES)
     def cancel(self, agent: AgentId, name: str) -> None:
         self.both(lambda one: one.cancel(agent, name))
+
+    @rule(agent=AGENTS, name=NAMES)
+    def withdraw(self, agent: AgentId, name: str) -> None:
+        """What a requester does that waits no more."""
+        self.both(lambda one: one._store.withdraw(mailbox_of(agent), name))  # pyright: ignore[reportPrivateUsage]
+
+    @rule(choice=st.integers(0, 50), seconds=st.sampled_from([0.5, 10]))
+    def renew(self, choice: int, seconds: float) -> None:
+        self.settle(choice, lambda one, token: one.renew([token], seconds))
+
+    @rule(agent=AGENTS, topic=st.sampled_from(["t1", "t2"]), join=st.booleans())
+    def subscribe(self, agent: AgentId, topic: str, join: bool) -> None:  # noqa: FBT001 - a drawn value
+        subscription = self.both(lambda one: one.subscribe(agent, topic))
+        if not join:
+            self.both(lambda one: one.unsubscribe(subscription))
+        self.both(lambda one: one.subscriptions(topic=topic))
+        self.both(lambda one: one.subscriptions(agent_id=agent))
+
+    @rule(topic=st.sampled_from(["t1", "t2", None]), name=NAMES)
+    def publish(self, topic: str | None, name: str) -> None:
+        """None is a broadcast."""
+        self.both(
+            lambda one: (
+                one.broadcast(sample(name), seen_within=100)
+                if topic is None
+                else one.publish(topic, sample(name))
+            )
+        )
+
+    @rule(name=NAMES, ends=st.sampled_from(["well", "badly", "never"]))
+    def once(self, name: str, ends: str) -> None:
+        self.both(lambda one: self.enter(one, name, ends))
+
+    @staticmethod
+    async def enter(one: StoredMailboxes, name: str, ends: str) -> object:
+        """Return what a block is told, or that it could not be entered."""
+        block = one.once(name, lease=5, keep=100)
+        try:
+            first = await block.__aenter__()
+        except LeaseLost:
+            return None
+        if ends == "badly":
+            with suppress(RuntimeError):
+                await block.__aexit__(RuntimeError, RuntimeError(), None)
+        elif ends == "well":
+            await block.__aexit__(None, None, None)
+        return first
 
     @rule(agent=AGENTS, name=NAMES, delay=st.sampled_from([-1, 2, 50]))
     def reschedule(self, agent: AgentId, name: str, delay: int) -> None:

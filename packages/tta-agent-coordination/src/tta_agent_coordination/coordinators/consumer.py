@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol, Self
 
+from tta_agent_coordination.coordinators.store import Held
 from tta_agent_coordination.errors import CoordinatorConnectionError
 from tta_agent_coordination.messaging import FailureType, Lease, Settler
 
@@ -24,6 +25,8 @@ PARK = 10.0
 """So many seconds a fetch waits before it is made again; no message waits for this."""
 AGAIN = 0.25
 """Seconds between two tries to reach a server that is away."""
+WATCH = 0.5
+"""Seconds between two looks whether the requests that are worked on are still wanted."""
 PARTING = 0.25
 """At the end, giving back may take so many seconds; beyond, the end of the leases does it."""
 
@@ -47,7 +50,7 @@ class BatchCoordinator(Settler, Protocol):
         """Acknowledge deliveries."""
         ...
 
-    async def extend_many(self, tokens: Sequence[str], seconds: float) -> list[bool]:
+    async def renew(self, tokens: Sequence[str], seconds: float) -> list[Held]:
         """Renew deliveries."""
         ...
 
@@ -158,24 +161,32 @@ class Consumer:
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         renew_at = loop.time() + self._lease / 3
+        look_at = renew_at
         while True:
             self._poke.clear()
+            now = loop.time()
+            asked = [token for token, (lease, _) in self._held.items() if lease.wants_reply]
+            look_at = min(look_at, now + WATCH) if asked else renew_at
             if self._done:
-                await asyncio.sleep(min(FLUSH, max(0.0, renew_at - loop.time())))
+                await asyncio.sleep(min(FLUSH, max(0.0, look_at - now)))
             elif self._held:
                 try:
-                    async with asyncio.timeout_at(renew_at):
+                    async with asyncio.timeout_at(look_at):
                         await self._poke.wait()
                 except TimeoutError:
                     pass
             else:
                 await self._poke.wait()
-                renew_at = loop.time() + self._lease / 3
+                renew_at = look_at = loop.time() + self._lease / 3
             try:
                 await self._flush()
-                if loop.time() >= renew_at:
-                    renew_at = loop.time() + self._lease / 3
-                    await self._renew()
+                now = loop.time()
+                if now >= renew_at:
+                    renew_at = look_at = now + self._lease / 3
+                    await self._renew(list(self._held))
+                elif now >= look_at:
+                    look_at = renew_at
+                    await self._renew([token for token in asked if token in self._held])
             except CoordinatorConnectionError:
                 await asyncio.sleep(AGAIN)
 
@@ -188,19 +199,18 @@ class Consumer:
                 self._done = done + self._done
                 raise
 
-    async def _renew(self) -> None:
-        tokens = list(self._held)
+    async def _renew(self, tokens: list[str]) -> None:
         until = asyncio.get_running_loop().time() + self._lease
-        answers = await self._coordinator.extend_many(tokens, self._lease) if tokens else []
-        for token, valid in zip(tokens, answers, strict=True):
+        answers = await self._coordinator.renew(tokens, self._lease) if tokens else []
+        for token, answer in zip(tokens, answers, strict=True):
             held = self._held.get(token)
             if held is None:
                 continue  # settled meanwhile
-            if valid:
+            if answer is Held.HELD:
                 self._held[token] = (held[0], until)
             else:
                 del self._held[token]
-                held[0].mark_lost()
+                held[0].mark_lost(withdrawn=answer is Held.WITHDRAWN)
 
     async def __aenter__(self) -> Self:
         self._keeper = asyncio.create_task(self._keep(), name="tta-consumer-leases")

@@ -6,24 +6,35 @@ import asyncio
 import itertools
 import time
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 from tta_agent_coordination.coordinators.base import StoredMailboxes
-from tta_agent_coordination.coordinators.names import Delivery, quoted, unquoted
+from tta_agent_coordination.coordinators.names import Delivery, is_passing, quoted, unquoted
 from tta_agent_coordination.coordinators.state import MailboxState, Taking
-from tta_agent_coordination.coordinators.store import Taken
+from tta_agent_coordination.coordinators.store import Claim, Taken
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
     from tta_agent_coordination.coordinators.entries import Entry, Parcel
-    from tta_agent_coordination.coordinators.names import Mailbox
-    from tta_agent_coordination.coordinators.store import Backoff, Nacked, Order, Terms, Undelivered
+    from tta_agent_coordination.coordinators.names import Fence, Mailbox, Roster
+    from tta_agent_coordination.coordinators.store import (
+        Backoff,
+        Held,
+        Nacked,
+        Order,
+        Terms,
+        Undelivered,
+    )
     from tta_agent_coordination.messaging import FailureType, MailboxStats
     from tta_agent_coordination.metrics import MetricsProtocol
 
 __all__ = ("InMemoryMailboxStore", "InMemoryMessageCoordinator")
+
+PASSING = 3_600_000
+"""So long an answer is kept if its requester has gone (ms)."""
 
 
 class InMemoryMailboxStore:
@@ -39,13 +50,32 @@ class InMemoryMailboxStore:
         self._parked: defaultdict[Mailbox, deque[asyncio.Future[None]]] = defaultdict(deque)
         # When something is due next, as the waiting receivers know it.
         self._expected: dict[Mailbox, int | None] = {}
+        # Mailboxes for answers that were written to, until when they are kept.
+        self._passing: dict[Mailbox, int] = {}
+        self._rosters: defaultdict[Roster, dict[str, int]] = defaultdict(dict)
+        self._fences: dict[Fence, _Effect] = {}
+        self._sweep_at = 1000
         self._requests = itertools.count(1)
 
-    async def send(self, mailbox: Mailbox, parcels: Sequence[Parcel], terms: Terms) -> str:
-        """Put messages in; return a letter for each."""
-        letters = self._states[mailbox].send(self._clock(), parcels, terms)
-        self._changed(mailbox)
+    async def send(self, parcels: Sequence[tuple[Mailbox, Parcel]], terms: Terms) -> str:
+        """Put messages into mailboxes; return a letter for each."""
+        letters = ""
+        for mailbox, group in groupby(parcels, key=lambda pair: pair[0]):
+            together = [parcel for _, parcel in group]
+            letters += self._states[mailbox].send(self._clock(), together, terms)
+            self._changed(mailbox)
+            if is_passing(mailbox):
+                self._expire(mailbox, terms.ttl or 0)
         return letters
+
+    def _expire(self, mailbox: Mailbox, ttl: int) -> None:
+        """Forget what was put into mailboxes for answers when nobody waited there any more."""
+        now = self._clock()
+        self._passing.pop(mailbox, None)
+        self._passing[mailbox] = now + max(PASSING, 2 * ttl)
+        while (first := next(iter(self._passing.items())))[1] <= now:
+            del self._passing[first[0]]
+            self._states.pop(first[0], None)
 
     async def take(self, order: Order) -> Taken:
         """Acknowledge, then reserve messages, waiting for the first if asked to."""
@@ -139,7 +169,7 @@ class InMemoryMailboxStore:
         self._changed(delivery.mailbox)
         return outcome
 
-    async def extend(self, mailbox: Mailbox, keys: Sequence[str], duration: int) -> list[bool]:
+    async def extend(self, mailbox: Mailbox, keys: Sequence[str], duration: int) -> list[Held]:
         """Let deliveries of one mailbox end so many ms from now."""
         now = self._clock()
         answers = [self._states[mailbox].extend(now, key, duration) for key in keys]
@@ -155,6 +185,17 @@ class InMemoryMailboxStore:
     async def cancel(self, mailbox: Mailbox, message_id: str) -> bool:
         """Remove a message that is ready or scheduled."""
         return self._states[mailbox].cancel(message_id)
+
+    async def withdraw(self, mailbox: Mailbox, message_id: str) -> bool:
+        """Remove a message, also from who works on it."""
+        found = self._states[mailbox].withdraw(self._clock(), message_id)
+        self._changed(mailbox)
+        return found
+
+    async def drop(self, mailbox: Mailbox) -> None:
+        """Forget a mailbox for answers."""
+        for table in (self._states, self._parked, self._expected, self._passing):
+            table.pop(mailbox, None)
 
     async def reschedule(self, mailbox: Mailbox, message_id: str, at: int) -> bool:
         """Move a scheduled message."""
@@ -190,6 +231,56 @@ class InMemoryMailboxStore:
         moved = self._states[mailbox].move_dead(list(map(unquoted, ids)), redrive=redrive)
         self._changed(mailbox)
         return moved
+
+    async def enroll(self, roster: Roster, member: str, keep: int | None) -> None:
+        """Note a member down."""
+        now = self._clock()
+        members = self._rosters[roster]
+        members[member] = now
+        if keep is not None:
+            for name in [name for name, at in members.items() if at <= now - keep]:
+                del members[name]
+
+    async def strike(self, roster: Roster, member: str) -> None:
+        """Take a member off a roster."""
+        self._rosters[roster].pop(member, None)
+
+    async def enrolled(self, roster: Roster, since: int | None) -> list[str]:
+        """Return the members."""
+        first = 0 if since is None else self._clock() - since
+        members = sorted((at, name) for name, at in self._rosters[roster].items() if at >= first)
+        return [name for _, name in members]
+
+    async def claim(self, fence: Fence, holder: str, lease: int) -> Claim:
+        """Claim an effect for so many ms."""
+        now = self._clock()
+        if len(self._fences) >= self._sweep_at:
+            self._fences = {name: held for name, held in self._fences.items() if held.until > now}
+            self._sweep_at = 1000 + 2 * len(self._fences)
+        held = self._fences.get(fence)
+        if held is not None and held.until > now:
+            return Claim.DONE if held.done else Claim.BUSY
+        self._fences[fence] = _Effect(holder, now + lease, done=False)
+        return Claim.MINE
+
+    async def conclude(self, fence: Fence, holder: str, keep: int | None) -> bool:
+        """Let it be known that an effect is done, or give the claim up."""
+        held = self._fences.get(fence)
+        if held is None or held.holder != holder:
+            return False
+        if keep is None:
+            del self._fences[fence]
+        else:
+            self._fences[fence] = _Effect(holder, self._clock() + keep, done=True)
+        return True
+
+
+class _Effect(NamedTuple):
+    """A fence: who has claimed or done an effect, and until when that holds."""
+
+    holder: str
+    until: int
+    done: bool
 
 
 class InMemoryMessageCoordinator(StoredMailboxes):

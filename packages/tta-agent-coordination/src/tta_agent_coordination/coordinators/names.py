@@ -8,27 +8,37 @@ key.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from tta_agent_coordination.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from tta_agent_coordination.models import AgentId
+from tta_agent_coordination.models import AgentId
 
 __all__ = (
+    "ALL_TYPES",
+    "ANSWERS",
     "SHARED",
     "Delivery",
+    "Fence",
     "Mailbox",
+    "Roster",
+    "agent_of",
     "check_prefix",
+    "fence_of",
+    "instances_of",
+    "is_passing",
     "mailbox_of",
     "mailboxes_of",
     "parse_token",
     "quoted",
     "root_key",
+    "subscribers_of",
+    "topics_of",
     "unquoted",
 )
 
+ANSWERS = "?r."
+"""What the type of a mailbox for answers begins with."""
 SHARED = "*"
 """The name of the mailbox that all agents of a type share; no instance is quoted like this."""
 
@@ -72,6 +82,60 @@ def quoted(text: str) -> str:
     return quote(text, safe="-._~@/+=,!$")
 
 
+def is_passing(mailbox: Mailbox) -> bool:
+    """Return whether a mailbox is one for answers, which goes with those who wait in it.
+
+    No agent's type is quoted like this.
+    """
+    return mailbox.type.startswith(ANSWERS)
+
+
+class Roster(NamedTuple):
+    """A list of members.
+
+    Attributes:
+        type: Decides where it lies, as a quoted type of agents does.
+        name: Names it there.
+    """
+
+    type: str
+    name: str
+
+
+class Fence(NamedTuple):
+    """What guards an effect; its parts are like those of a roster."""
+
+    type: str
+    name: str
+
+
+ALL_TYPES = Roster("?types", "i")
+"""All types of which instances have received."""
+
+
+def subscribers_of(topic: str) -> Roster:
+    """Return the roster of a topic's subscribers."""
+    return Roster(f"?t.{quoted(topic)}", "s")
+
+
+def topics_of(mailbox: Mailbox) -> Roster:
+    """Return the roster of the topics that an agent is subscribed to."""
+    return Roster(mailbox.type, f"t:{mailbox.name}")
+
+
+def instances_of(agent_type: str) -> Roster:
+    """Return the roster of the instances of a type that have received."""
+    return Roster(agent_type, "i")
+
+
+def fence_of(message_id: str, agent_id: AgentId | None) -> Fence:
+    """Return the fence of a message's effect, for one agent or for all."""
+    if agent_id is None:
+        return Fence(f"?o.{quoted(message_id)}", "")
+    mailbox = mailbox_of(agent_id)
+    return Fence(mailbox.type, f"{mailbox.name}:{quoted(message_id)}")
+
+
 def unquoted(text: str) -> str:
     """Return what was quoted."""
     return unquote(text)
@@ -95,6 +159,17 @@ def mailboxes_of(agent_id: AgentId) -> tuple[Mailbox, ...]:
     """Return the mailboxes that an agent receives from: its own first, then the shared one."""
     own = mailbox_of(agent_id)
     return (own,) if own.name == SHARED else (own, Mailbox(own.type, SHARED))
+
+
+def agent_of(mailbox: Mailbox) -> AgentId:
+    """Return the agent that a mailbox belongs to.
+
+    Example:
+        >>> agent_of(Mailbox("a%20b", "*"))
+        AgentId(type='a b', instance=None)
+    """
+    instance = None if mailbox.name == SHARED else unquoted(mailbox.name)
+    return AgentId(type=unquoted(mailbox.type), instance=instance)
 
 
 def parse_token(token: object) -> Delivery | None:

@@ -8,6 +8,7 @@ from tta_agent_coordination.coordinators.base import StoredMailboxes
 from tta_agent_coordination.coordinators.names import check_prefix
 from tta_agent_coordination.coordinators.redis_store import RedisMailboxStore
 from tta_agent_coordination.coordinators.scripts import check_client
+from tta_agent_coordination.limits import check_count, check_seconds
 
 if TYPE_CHECKING:
     import random
@@ -45,6 +46,11 @@ class RedisMessageCoordinator(StoredMailboxes):
         backoff_max: Never longer than so many seconds.
         backoff_jitter: Up to this share of the wait is left out, at random.
         rng: Draws the jitter.
+        min_replicas: A send is confirmed only when so many replicas have it; else it raises
+            NotReplicatedError, and can be repeated. With 0, what the server had not passed on is
+            lost when it fails. Not for a cluster.
+        replica_timeout: The replicas have so many seconds, at most half of the client's
+            `socket_timeout`.
 
     Raises:
         ConfigurationError: An option is out of range, or `redis` is no asyncio client.
@@ -74,11 +80,19 @@ class RedisMessageCoordinator(StoredMailboxes):
         backoff_max: float = 30.0,
         backoff_jitter: float = 0.5,
         rng: random.Random | None = None,
+        min_replicas: int = 0,
+        replica_timeout: float = 1.0,
         _clock: Callable[[], int] | None = None,
     ) -> None:
         check_client(redis)
         super().__init__(
-            RedisMailboxStore(redis, check_prefix(key_prefix), _clock),
+            RedisMailboxStore(
+                redis,
+                check_prefix(key_prefix),
+                _clock,
+                replicas=check_count("min_replicas", min_replicas, least=0),
+                patience=check_seconds("replica_timeout", replica_timeout),
+            ),
             metrics=metrics,
             max_attempts=max_attempts,
             max_length=max_length,

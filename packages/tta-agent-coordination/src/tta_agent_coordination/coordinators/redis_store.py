@@ -11,9 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tta_agent_coordination.coordinators.entries import optional, unpack
 from tta_agent_coordination.coordinators.names import Delivery, Mailbox, quoted, root_key
-from tta_agent_coordination.coordinators.scripts import Scripts
-from tta_agent_coordination.coordinators.store import Nacked, Taken, Undelivered
-from tta_agent_coordination.errors import CoordinatorConnectionError, MessageCoordinatorError
+from tta_agent_coordination.coordinators.scripts import Scripts, slice_of
+from tta_agent_coordination.coordinators.store import Claim, Held, Nacked, Taken, Undelivered
+from tta_agent_coordination.errors import (
+    ConfigurationError,
+    CoordinatorConnectionError,
+    MessageCoordinatorError,
+    NotReplicatedError,
+)
 from tta_agent_coordination.messaging import MailboxStats
 from tta_agent_coordination.models import MessagePriority
 
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tta_agent_coordination.coordinators.entries import Parcel
+    from tta_agent_coordination.coordinators.names import Fence, Roster
     from tta_agent_coordination.coordinators.scripts import RedisClient
     from tta_agent_coordination.coordinators.store import Backoff, Order, Terms
     from tta_agent_coordination.messaging import FailureType
@@ -29,10 +35,6 @@ __all__ = ("RedisMailboxStore",)
 
 PARK = 10.0
 """A receiver is parked so many seconds at a time: so long may messages go to a killed one."""
-SLICE = 2.0
-"""A blocking command waits at most so many seconds."""
-GRACE = 3.0
-"""A blocking command that is so many seconds late has lost its connection."""
 PARTING = 0.25
 """Giving back after a cancellation may take so many seconds; beyond, the lease's end does it."""
 
@@ -44,14 +46,36 @@ class RedisMailboxStore:
         client: The client; never closed here.
         prefix: What all keys begin with, as it stands in keys.
         clock: Only for tests: what the server is told as the time, in ms.
+        replicas: So many replicas must have what was sent.
+        patience: They have so many seconds.
     """
 
     def __init__(
-        self, client: RedisClient, prefix: str, clock: Callable[[], int] | None = None
+        self,
+        client: RedisClient,
+        prefix: str,
+        clock: Callable[[], int] | None = None,
+        *,
+        replicas: int = 0,
+        patience: float = 1.0,
     ) -> None:
         self._scripts = Scripts(client, clock)
         self._prefix = prefix
-        self._slice = _slice_of(client)
+        self._slice = slice_of(client)
+        self._replicas = replicas
+        if replicas and patience > self._slice:
+            raise ConfigurationError(
+                f"replica_timeout must be at most {self._slice:g}, since the client gives up soon "
+                f"after, not {patience:g}"
+            )
+        if replicas and not hasattr(client, "pipeline"):
+            raise ConfigurationError("min_replicas needs a client with pipelines")
+        if replicas and hasattr(client, "get_node_from_key"):
+            raise ConfigurationError(
+                "min_replicas needs a client of one server or of Sentinel: one of a cluster does "
+                "not keep two commands on one connection"
+            )
+        self._patience = round(patience * 1000)
         # Requests whose reply was lost. What they may have reserved is given back with the next
         # call.
         self._unanswered: deque[tuple[tuple[Mailbox, ...], str, int]] = deque(maxlen=100)
@@ -59,18 +83,28 @@ class RedisMailboxStore:
     def _root(self, agent_type: str) -> bytes:
         return root_key(self._prefix, agent_type).encode()
 
-    async def send(self, mailbox: Mailbox, parcels: Sequence[Parcel], terms: Terms) -> str:
-        """Put messages in; return a letter for each."""
-        letters = await self._scripts.run(
-            "send",
-            self._root(mailbox.type),
-            mailbox.name,
+    async def send(self, parcels: Sequence[tuple[Mailbox, Parcel]], terms: Terms) -> str:
+        """Put messages into mailboxes, all of one type; return a letter for each."""
+        root = self._root(parcels[0][0].type)
+        arguments: tuple[bytes | str | int, ...] = (
             terms.most,
             terms.window,
             "" if terms.at is None else terms.at,
             "" if terms.ttl is None else terms.ttl,
-            *(part for parcel in parcels for part in _parts(parcel)),
+            *(part for pair in parcels for part in _parts(*pair)),
         )
+        if not self._replicas:
+            letters = await self._scripts.run("send", root, *arguments)
+            return cast("bytes", letters).decode()
+        letters, count = await self._scripts.run_replicated(
+            "send", root, *arguments, replicas=self._replicas, patience=self._patience
+        )
+        if count < self._replicas:
+            raise NotReplicatedError(
+                f"{count} of min_replicas={self._replicas} replicas have confirmed "
+                f"{len(parcels)} messages within {self._patience} ms; they may be delivered, and "
+                "sending them again is safe"
+            )
         return cast("bytes", letters).decode()
 
     async def take(self, order: Order) -> Taken:
@@ -154,23 +188,8 @@ class RedisMailboxStore:
 
     async def _inbox(self, order: Order, request: str, seconds: float) -> bytes | None:
         """Wait for what is put into our inbox: a message, or a note (empty) to look again."""
-        loop = asyncio.get_running_loop()
         key = self._root(order.mailboxes[0].type) + f":i:{request}".encode()
-        until = loop.time() + seconds
-        while (left := until - loop.time()) > 0:
-            # Zero would wait for ever.
-            seconds = max(0.001, min(left, self._slice))
-            try:
-                async with asyncio.timeout(seconds + GRACE):
-                    item = await self._scripts.pop(key, round(seconds, 3))
-            except TimeoutError:
-                raise CoordinatorConnectionError(
-                    f"the server has not answered for {seconds + GRACE:.1f} s; the call can be "
-                    "repeated without harm"
-                ) from None
-            if item is not None:
-                return item
-        return None
+        return await self._scripts.note(key, seconds)
 
     async def _part(self, order: Order, request: str) -> None:
         """Give back what a cancelled call may have reserved."""
@@ -181,12 +200,12 @@ class RedisMailboxStore:
             self._unanswered.append((order.mailboxes, request, order.want))
 
     async def _undo(
-        self, mailboxes: tuple[Mailbox, ...], request: str, want: int, lease: int | None
+        self, mailboxes: tuple[Mailbox, ...], request: str, want: int, lease: int | str
     ) -> None:
         await self._scripts.run(
             "give_back",
             self._root(mailboxes[0].type),
-            "" if lease is None else lease,
+            lease,
             len(mailboxes),
             *(mailbox.name for mailbox in mailboxes),
             *(f"{request}.{number:03d}" for number in range(want)),
@@ -196,7 +215,7 @@ class RedisMailboxStore:
         while self._unanswered:
             lost = self._unanswered.popleft()
             try:
-                await self._undo(*lost, None)
+                await self._undo(*lost, "lost")
             except BaseException:
                 self._unanswered.appendleft(lost)
                 raise
@@ -234,10 +253,11 @@ class RedisMailboxStore:
         )
         return Nacked(cast("int", outcome))
 
-    async def extend(self, mailbox: Mailbox, keys: Sequence[str], duration: int) -> list[bool]:
+    async def extend(self, mailbox: Mailbox, keys: Sequence[str], duration: int) -> list[Held]:
         """Let deliveries of one mailbox end so many ms from now."""
         root = self._root(mailbox.type)
-        return _flags(await self._scripts.run("extend", root, mailbox.name, duration, *keys))
+        answers = await self._scripts.run("extend", root, mailbox.name, duration, *keys)
+        return [Held(answer - ord("0")) for answer in cast("bytes", answers)]
 
     async def give_back(self, mailbox: Mailbox, keys: Sequence[str]) -> int:
         """Undo deliveries of one mailbox."""
@@ -247,15 +267,26 @@ class RedisMailboxStore:
 
     async def cancel(self, mailbox: Mailbox, message_id: str) -> bool:
         """Remove a message that is ready or scheduled."""
-        request, name = _new_request(), quoted(message_id)
-        steps = ["cancel", *(str(level.value) for level in MessagePriority), "cancel"]
+        levels = [str(level.value) for level in MessagePriority]
+        steps = ("cancel", "held", *levels, "cancel")
+        return await self._remove(mailbox, message_id, *steps, forget=False)
+
+    async def withdraw(self, mailbox: Mailbox, message_id: str) -> bool:
+        """Remove a message, also from who works on it; its id can be sent again."""
+        levels = [str(level.value) for level in MessagePriority]
+        steps = ("leased", "cancel", "held", *levels, "leased")
+        return await self._remove(mailbox, message_id, *steps, forget=True)
+
+    async def _remove(self, mailbox: Mailbox, message_id: str, *steps: str, forget: bool) -> bool:
+        """Search one place after the other; what moves on meanwhile is met at the end."""
+        request, name, root = _new_request(), quoted(message_id), self._root(mailbox.type)
         for mode in steps:
             seen = 0
             while True:
                 found = cast(
                     "int",
                     await self._scripts.run(
-                        "cancel", self._root(mailbox.type), mailbox.name, request, name, mode, seen
+                        "cancel", root, mailbox.name, request, name, mode, seen, int(forget)
                     ),
                 )
                 if found >= 0:
@@ -264,6 +295,10 @@ class RedisMailboxStore:
             if found:
                 return True
         return False
+
+    async def drop(self, mailbox: Mailbox) -> None:
+        """Delete all that there is of a mailbox for answers."""
+        await self._scripts.run("drop", self._root(mailbox.type), mailbox.name)
 
     async def reschedule(self, mailbox: Mailbox, message_id: str, at: int) -> bool:
         """Move a scheduled message."""
@@ -291,7 +326,7 @@ class RedisMailboxStore:
     async def stats(self, mailbox: Mailbox) -> MailboxStats:
         """Count."""
         counts = await self._scripts.run("stats", self._root(mailbox.type), mailbox.name)
-        high, normal, low, scheduled, leased, dead, expired, receivers, paused, age = counts
+        high, normal, low, scheduled, leased, dead, expired, receivers, paused, age, held = counts
         return MailboxStats(
             ready={
                 MessagePriority.HIGH: high,
@@ -302,6 +337,7 @@ class RedisMailboxStore:
             leased=leased,
             dead=dead,
             expired=expired,
+            held=held,
             receivers=receivers,
             paused=paused == 1,
             oldest_age=None if age < 0 else age / 1000,
@@ -331,14 +367,42 @@ class RedisMailboxStore:
         )
         return cast("int", moved)
 
+    async def enroll(self, roster: Roster, member: str, keep: int | None) -> None:
+        """Note a member down."""
+        kept = "" if keep is None else keep
+        await self._scripts.run("roster", self._root(roster.type), roster.name, "add", member, kept)
+
+    async def strike(self, roster: Roster, member: str) -> None:
+        """Take a member off a roster."""
+        await self._scripts.run("roster", self._root(roster.type), roster.name, "remove", member)
+
+    async def enrolled(self, roster: Roster, since: int | None) -> list[str]:
+        """Return the members."""
+        ago = "" if since is None else since
+        members = await self._scripts.run(
+            "roster", self._root(roster.type), roster.name, "list", ago
+        )
+        return [member.decode() for member in cast("list[bytes]", members)]
+
+    async def claim(self, fence: Fence, holder: str, lease: int) -> Claim:
+        """Claim an effect for so many ms."""
+        root = self._root(fence.type)
+        return Claim(await self._scripts.run("fence", root, fence.name, holder, "claim", lease))
+
+    async def conclude(self, fence: Fence, holder: str, keep: int | None) -> bool:
+        """Let it be known that an effect is done, or give the claim up."""
+        how = ("free", 0) if keep is None else ("done", keep)
+        root = self._root(fence.type)
+        return bool(await self._scripts.run("fence", root, fence.name, holder, *how))
+
 
 def _new_request() -> str:
     # In the order of time: leases that end at the same moment come back in the order of asking.
     return f"{time.time_ns():016x}{secrets.token_urlsafe(6)}"
 
 
-def _parts(parcel: Parcel) -> tuple[str, int, str, bytes]:
-    return quoted(parcel.message_id), parcel.level, optional(parcel.key), parcel.body
+def _parts(mailbox: Mailbox, parcel: Parcel) -> tuple[str, str, int, str, bytes]:
+    return mailbox.name, quoted(parcel.message_id), parcel.level, optional(parcel.key), parcel.body
 
 
 def _flags(answers: bytes) -> list[bool]:
@@ -351,13 +415,3 @@ def _letters(reply: Any) -> list[Undelivered]:
         Undelivered(parts[i].decode(), int(float(parts[i + 1])), unpack(parts[i + 2]))
         for i in range(0, len(parts), 3)
     ]
-
-
-def _slice_of(client: object) -> float:
-    """Return how long a blocking command may wait before the client would give it up."""
-    pool = getattr(client, "connection_pool", client)
-    options = cast("dict[str, object]", getattr(pool, "connection_kwargs", {}))
-    timeout = options.get("socket_timeout")
-    if isinstance(timeout, (int, float)) and timeout > 0:
-        return min(SLICE, timeout / 2)
-    return SLICE

@@ -9,10 +9,11 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from tta_agent_coordination.coordinators.entries import Entry
-from tta_agent_coordination.coordinators.store import Nacked, Undelivered
+from tta_agent_coordination.coordinators.store import Held, Nacked, Undelivered
 from tta_agent_coordination.messaging import FailureType, MailboxStats
 from tta_agent_coordination.models import MessagePriority
 
@@ -45,8 +46,11 @@ class MailboxState:
     """What one mailbox holds."""
 
     __slots__ = (
+        "_active",
         "_dead",
         "_expired",
+        "_held",
+        "_held_keys",
         "_leased",
         "_paused",
         "_picks",
@@ -66,6 +70,11 @@ class MailboxState:
         self._seen: dict[str, int] = {}
         self._settled: dict[str, int] = {}
         self._dead: dict[str, tuple[Entry, int]] = {}
+        # Ordering keys of which a message is ready, leased or in back-off; what waits behind those;
+        # and which of them each message waits for, by id.
+        self._active: set[str] = set()
+        self._held: dict[str, deque[Entry]] = {}
+        self._held_keys: dict[str, str] = {}
         self._picks = 0
         self._expired = 0
         self._paused = False
@@ -76,7 +85,7 @@ class MailboxState:
         """Put messages in; return a letter for each, as `MailboxStore.send` says."""
         self._forget(self._seen, now)
         later = terms.at is not None and terms.at > now
-        held = len(self._waiting) if later else sum(map(len, self._ready.values()))
+        held = len(self._waiting) if later else sum(map(len, self._ready.values())) + self._behind
         letters = ""
         for parcel in parcels:
             name = parcel.message_id
@@ -101,7 +110,7 @@ class MailboxState:
                 self._wait_until(terms.at, entry)
                 letters += "w"
             else:
-                self._ready[entry.level].append(entry)
+                self._enter(entry)
                 letters += "q"
         return letters
 
@@ -110,7 +119,6 @@ class MailboxState:
     def due(self, now: int, most: int, into: Taking) -> None:
         """Move what is due, at most 32: leases that ran out, and messages whose time has come."""
         back: list[Entry] = []
-        scheduled: list[Entry] = []
         moved = 0
         while self._timers and self._timers[0][0] <= now and moved < 32:  # noqa: PLR2004 - see due.lua
             at, member = heapq.heappop(self._timers)
@@ -125,15 +133,14 @@ class MailboxState:
                 into.lost += 1
                 if entry.attempts >= most:
                     self._bury(now, entry, FailureType.TIMEOUT, "the lease ran out")
+                    self._release(entry)
                     into.died += 1
                     continue
                 back.append(entry)
             elif entry.attempts == 0:
-                scheduled.append(entry)
+                self._enter(entry)
             else:
                 back.append(entry)
-        for entry in scheduled:
-            self._ready[entry.level].append(entry)
         for entry in reversed(back):
             self._ready[entry.level].appendleft(entry)
 
@@ -145,16 +152,20 @@ class MailboxState:
             return
         self.due(now, most, into)
         taken = 0
-        while taken < want and (entry := self._pick()) is not None:
-            if entry.expires and entry.expires <= now:
-                self._expired += 1
-                into.expired += 1
-                continue
-            entry.attempts += 1
-            name = f"{prefix}{first + taken:03d}"
-            self._lease(name, entry, now + lease)
-            into.entries.append((name, replace(entry)))
-            taken += 1
+        while batch := list(islice(iter(self._pick, None), want - taken)):
+            expired = [entry for entry in batch if entry.expires and entry.expires <= now]
+            for entry in batch:
+                if entry.expires and entry.expires <= now:
+                    continue
+                entry.attempts += 1
+                name = f"{prefix}{first + taken:03d}"
+                self._lease(name, entry, now + lease)
+                into.entries.append((name, replace(entry)))
+                taken += 1
+            self._expired += len(expired)
+            into.expired += len(expired)
+            for entry in expired:
+                self._release(entry)
 
     def _pick(self) -> Entry | None:
         levels = [level for level in LEVELS if self._ready[level]]
@@ -180,9 +191,11 @@ class MailboxState:
     def ack(self, now: int, name: str) -> bool:
         """Acknowledge a delivery."""
         self._forget(self._settled, now)
-        if self._leased.pop(name, None) is None:
+        held = self._leased.pop(name, None)
+        if held is None:
             return f"A{name}" in self._settled
         self._settled[f"A{name}"] = now + REMEMBER
+        self._release(held[0])
         return True
 
     def nack(
@@ -203,6 +216,7 @@ class MailboxState:
         entry = held[0]
         if failure is FailureType.PERMANENT or entry.attempts >= most:
             self._bury(now, entry, failure, error)
+            self._release(entry)
             return Nacked.DIED
         entry.failure = failure
         entry.error = entry.error if error is None else error
@@ -213,13 +227,14 @@ class MailboxState:
             self._ready[entry.level].appendleft(entry)
         return Nacked.RETRIED
 
-    def extend(self, now: int, name: str, duration: int) -> bool:
+    def extend(self, now: int, name: str, duration: int) -> Held:
         """Let a delivery end so many ms from now."""
+        self._forget(self._settled, now)
         held = self._leased.get(name)
         if held is None:
-            return False
+            return Held.WITHDRAWN if f"W{name}" in self._settled else Held.LOST
         self._lease(name, held[0], now + duration)
-        return True
+        return Held.HELD
 
     def give_back(self, now: int, names: Sequence[str]) -> int:
         """Undo deliveries; return how many are undone, now or shortly before."""
@@ -241,15 +256,46 @@ class MailboxState:
 
     def cancel(self, message_id: str) -> bool:
         """Remove a message that is ready or waits for its time."""
-        if self._waiting.pop(message_id, None) is not None:
+        waited = self._waiting.pop(message_id, None)
+        if waited is not None:
+            if waited[0].attempts:
+                self._release(waited[0])
+            return True
+        if self._cancel_held(message_id):
             return True
         for level in reversed(LEVELS):
             entries = self._ready[level]
             for place in range(len(entries) - 1, -1, -1):
                 if entries[place].message_id == message_id:
+                    entry = entries[place]
                     del entries[place]
+                    self._release(entry)
                     return True
         return False
+
+    def _cancel_held(self, message_id: str) -> bool:
+        behind = self._held.get(self._held_keys.get(message_id, ""), deque())
+        for place in range(len(behind) - 1, -1, -1):
+            if behind[place].message_id == message_id:
+                del behind[place]
+                del self._held_keys[message_id]
+                return True
+        return False
+
+    def withdraw(self, now: int, message_id: str) -> bool:
+        """Remove a message, also from who works on it; its id can be sent again."""
+        self._forget(self._settled, now)
+        for name, (entry, _) in self._leased.items():
+            if entry.message_id == message_id:
+                del self._leased[name]
+                self._settled[f"W{name}"] = now + REMEMBER
+                self._release(entry)
+                break
+        else:
+            if not self.cancel(message_id):
+                return False
+        self._seen.pop(message_id, None)
+        return True
 
     def reschedule(self, message_id: str, at: int) -> bool:
         """Move a message that waits for its time."""
@@ -266,7 +312,11 @@ class MailboxState:
 
     def purge(self) -> int:
         """Remove what is ready or waits for its time."""
-        count = sum(map(len, self._ready.values())) + len(self._waiting)
+        count = sum(map(len, self._ready.values())) + len(self._waiting) + self._behind
+        self._held.clear()
+        self._held_keys.clear()
+        leased = (entry.key for entry, _ in self._leased.values())
+        self._active = {key for key in leased if key is not None}
         for entries in self._ready.values():
             entries.clear()
         self._waiting.clear()
@@ -281,6 +331,7 @@ class MailboxState:
             leased=len(self._leased),
             dead=len(self._dead),
             expired=self._expired,
+            held=self._behind,
             receivers=receivers,
             paused=self._paused,
             oldest_age=(now - min(heads)) / 1000 if heads else None,
@@ -308,8 +359,38 @@ class MailboxState:
             moved += 1
             if redrive:
                 entry = replace(held[0], attempts=0, expires=0, failure=None, error=None)
-                self._ready[entry.level].append(entry)
+                self._enter(entry)
         return moved
+
+    # Ordering keys.
+
+    @property
+    def _behind(self) -> int:
+        return sum(map(len, self._held.values()))
+
+    def _enter(self, entry: Entry) -> None:
+        """Let a message be ready, or wait until the one before it is done."""
+        if entry.key is None:
+            self._ready[entry.level].append(entry)
+        elif entry.key in self._active:
+            self._held.setdefault(entry.key, deque()).append(entry)
+            self._held_keys[entry.message_id] = entry.key
+        else:
+            self._active.add(entry.key)
+            self._ready[entry.level].append(entry)
+
+    def _release(self, entry: Entry) -> None:
+        """Let the next message of a key be ready, since one that was is gone."""
+        if entry.key is None:
+            return
+        behind = self._held.get(entry.key)
+        if behind:
+            follower = behind.popleft()
+            self._held_keys.pop(follower.message_id, None)
+            self._ready[follower.level].append(follower)
+            return
+        self._held.pop(entry.key, None)
+        self._active.discard(entry.key)
 
     # Parts.
 

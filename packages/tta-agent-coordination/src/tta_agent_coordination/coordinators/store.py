@@ -17,10 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tta_agent_coordination.coordinators.entries import Entry, Parcel
-    from tta_agent_coordination.coordinators.names import Delivery, Mailbox
+    from tta_agent_coordination.coordinators.names import Delivery, Fence, Mailbox, Roster
     from tta_agent_coordination.messaging import FailureType, MailboxStats
 
-__all__ = ("Backoff", "MailboxStore", "Nacked", "Order", "Taken", "Terms", "Undelivered")
+__all__ = (
+    "Backoff",
+    "Claim",
+    "Held",
+    "MailboxStore",
+    "Nacked",
+    "Order",
+    "Taken",
+    "Terms",
+    "Undelivered",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +125,22 @@ class Nacked(IntEnum):
     DIED = 2
 
 
+class Held(IntEnum):
+    """Whether a delivery still holds."""
+
+    LOST = 0
+    HELD = 1
+    WITHDRAWN = 2
+
+
+class Claim(IntEnum):
+    """What became of a claim to an effect."""
+
+    DONE = 0
+    MINE = 1
+    BUSY = 2
+
+
 class Undelivered(NamedTuple):
     """A dead letter as it is kept."""
 
@@ -126,8 +152,8 @@ class Undelivered(NamedTuple):
 class MailboxStore(Protocol):
     """Keeps mailboxes. Each call is one atomic step, and harmless when the client repeats it."""
 
-    async def send(self, mailbox: Mailbox, parcels: Sequence[Parcel], terms: Terms) -> str:
-        """Put messages in; return a letter for each.
+    async def send(self, parcels: Sequence[tuple[Mailbox, Parcel]], terms: Terms) -> str:
+        """Put messages into mailboxes, all of one type; return a letter for each.
 
         q ready, w waiting for its time, h handed to a waiting receiver, d duplicate, f mailbox
         full.
@@ -153,7 +179,7 @@ class MailboxStore(Protocol):
         """Mark a delivery as failed; after `most` deliveries the message is given up."""
         ...
 
-    async def extend(self, mailbox: Mailbox, keys: Sequence[str], duration: int) -> list[bool]:
+    async def extend(self, mailbox: Mailbox, keys: Sequence[str], duration: int) -> list[Held]:
         """Let deliveries of one mailbox end so many ms from now."""
         ...
 
@@ -163,6 +189,14 @@ class MailboxStore(Protocol):
 
     async def cancel(self, mailbox: Mailbox, message_id: str) -> bool:
         """Remove a message that is ready or scheduled."""
+        ...
+
+    async def withdraw(self, mailbox: Mailbox, message_id: str) -> bool:
+        """Remove a message, also from who works on it; its id can be sent again."""
+        ...
+
+    async def drop(self, mailbox: Mailbox) -> None:
+        """Delete all that there is of a mailbox for answers."""
         ...
 
     async def reschedule(self, mailbox: Mailbox, message_id: str, at: int) -> bool:
@@ -191,4 +225,27 @@ class MailboxStore(Protocol):
 
     async def move_dead(self, mailbox: Mailbox, ids: Sequence[str], *, redrive: bool) -> int:
         """Put dead letters back as new, or delete them; return how many were there."""
+        ...
+
+    async def enroll(self, roster: Roster, member: str, keep: int | None) -> None:
+        """Note a member down; forget those that were not noted down for so many ms."""
+        ...
+
+    async def strike(self, roster: Roster, member: str) -> None:
+        """Take a member off a roster."""
+        ...
+
+    async def enrolled(self, roster: Roster, since: int | None) -> list[str]:
+        """Return the members, or those noted down in the last so many ms; the oldest first."""
+        ...
+
+    async def claim(self, fence: Fence, holder: str, lease: int) -> Claim:
+        """Claim an effect for so many ms."""
+        ...
+
+    async def conclude(self, fence: Fence, holder: str, keep: int | None) -> bool:
+        """Let it be known for so many ms that an effect is done; None gives the claim up.
+
+        Returns whether the claim was still the holder's.
+        """
         ...

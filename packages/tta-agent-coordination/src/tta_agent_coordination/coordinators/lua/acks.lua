@@ -1,6 +1,14 @@
 -- Acknowledges tokens of one mailbox; returns a text with 1 (done, now or before) or 0 for each.
 local function ack(box, tokens)
+  local keys = {}
+  if box.ordered then
+    local entries = call('HMGET', box.h, unpack(tokens))
+    for i in ipairs(tokens) do
+      if entries[i] then keys[#keys + 1] = read(entries[i]).key end
+    end
+  end
   local done = call('HDEL', box.h, unpack(tokens))
+  for _, key in ipairs(keys) do release(box, key) end
   if done == #tokens then
     local timers, members = {}, {}
     for i, token in ipairs(tokens) do

@@ -1,12 +1,17 @@
 --! mailbox
 -- Takes a message out of a mailbox, or gives a scheduled one another time.
--- ARGV: now, mailbox, request, id, mode: `cancel`, `at`, or a level to search, then the time in ms
--- (`at`), or how many entries from the tail were searched before (a level).
--- Returns 1 done, 0 not found, or -n: n entries searched, go on from there.
+-- ARGV: now, mailbox, request, id, mode: `cancel`, `at`, `leased`, `held` (back by an ordering key), or a
+-- level to search, then the time in ms (`at`), or how far the search is: the cursor (`leased`), how many
+-- entries from the tail (`held`, a level); then 1 to forget the id, so that it can be sent again.
+-- Returns 1 done, 0 not found, or -n: go on from n.
 local box, request, id, mode = open(ARGV[2]), ARGV[3], ARGV[4], ARGV[5]
 local before = answered(request)
 if before then return tonumber(before) end
 local y = box.M .. ':y'
+local function done()
+  if ARGV[7] == '1' then call('ZREM', box.M .. ':u', id) end
+  return tonumber(answer(request, 1))
+end
 if mode == 'at' then
   if call('HEXISTS', y, id) == 0 then return 0 end
   call('ZADD', box.t, ARGV[6], 'D' .. id)
@@ -14,18 +19,47 @@ if mode == 'at' then
   return tonumber(answer(request, 1))
 end
 if mode == 'cancel' then
-  if call('HDEL', y, id) == 0 then return 0 end
+  local entry = call('HGET', y, id)
+  if not entry then return 0 end
+  call('HDEL', y, id)
   call('ZREM', box.t, 'D' .. id)
-  return tonumber(answer(request, 1))
+  local head = read(entry)
+  if head and head.attempts > 0 then release(box, head.key) end
+  return done()
+end
+if mode == 'leased' then
+  local found = call('HSCAN', box.h, ARGV[6], 'COUNT', 200)
+  for i = 1, #found[2], 2 do
+    local token, head = found[2][i], read(found[2][i + 1])
+    if head and head.id == id then
+      call('HDEL', box.h, token)
+      call('ZREM', box.t, 'L' .. token)
+      settled(box, { ms(now), 'W' .. token })
+      release(box, head.key)
+      return done()
+    end
+  end
+  return -tonumber(found[1])
 end
 -- From the tail: what comes and goes meanwhile can then make us see an entry twice, but miss none.
-local key, seen = box.M .. ':r' .. mode, tonumber(ARGV[6])
+local key, seen, held = box.M .. ':r' .. mode, tonumber(ARGV[6]), mode == 'held'
+if held then
+  local name = call('HGET', box.M .. ':v', id)
+  if not name then return 0 end
+  key = box.M .. ':k:' .. name
+end
 local entries = call('LRANGE', key, -(seen + 500), -(seen + 1))
 for i = #entries, 1, -1 do
   local head = read(entries[i])
   if head and head.id == id then
     call('LREM', key, -1, entries[i])
-    return tonumber(answer(request, 1))
+    if held then
+      call('HDEL', box.M .. ':v', id)
+      call('HINCRBY', box.s, 'b', -1)
+    else
+      release(box, head.key)
+    end
+    return done()
   end
 end
 if #entries < 500 then return 0 end

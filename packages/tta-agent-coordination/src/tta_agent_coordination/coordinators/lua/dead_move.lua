@@ -13,7 +13,9 @@ for i = 5, #ARGV do
     if redrive then
       local head = read(entry)
       head.attempts, head.expires, head.failure, head.error = 0, '0', '-', '-'
-      push(box, head.level, write(head, entry), 'RPUSH')
+      head.more = string.gsub(head.more, ' x%S+', '')
+      entry = write(head, entry)
+      if admit(box, head, entry) then push(box, head.level, entry, 'RPUSH') end
     end
     moved = moved + 1
   end

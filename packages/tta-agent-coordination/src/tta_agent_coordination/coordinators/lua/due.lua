@@ -17,13 +17,21 @@ local function due(box, most)
       call('HDEL', table, name)
       if leased then lost = lost + 1 end
     end
+    if head and leased then
+      head.more = head.more .. ' x' .. name
+      entry = write(head, entry)
+      if head.attempts >= most then entry = uncount(box, head, entry) end
+    end
     if head and leased and head.attempts < most or head and not leased and head.attempts > 0 then
       back[#back + 1] = { head.level, entry }
     elseif head and not leased then
-      push(box, head.level, entry, 'RPUSH')
-      ready = ready + 1
+      if admit(box, head, entry) then
+        push(box, head.level, entry, 'RPUSH')
+        ready = ready + 1
+      end
     elseif head then
       bury(box, entry, 'timeout', '=the%20lease%20ran%20out')
+      release(box, head.key)
       dead = dead + 1
     elseif entry then
       bury(box, entry, 'permanent', '=unreadable')

@@ -1,5 +1,6 @@
 --! mailbox
--- Moves the deadlines of leases. ARGV: now, mailbox, ms from now, tokens. Returns 1 or 0 for each.
+-- Moves the deadlines of leases. ARGV: now, mailbox, ms from now, tokens. Returns 1 (held), 0 (lost) or 2
+-- (withdrawn) for each.
 local box, until_ = open(ARGV[2]), now + tonumber(ARGV[3])
 call('HDEL', box.s, '') -- needs no memory: what follows may then write on a full server
 local answers, held = {}, 0
@@ -8,7 +9,7 @@ for i = 4, #ARGV do
     call('ZADD', box.t, ms(until_), 'L' .. ARGV[i])
     answers[#answers + 1], held = '1', held + 1
   else
-    answers[#answers + 1] = '0'
+    answers[#answers + 1] = was_settled(box, 'W' .. ARGV[i]) and '2' or '0'
   end
 end
 if held > 0 then timer_set(box, until_) end

@@ -1,13 +1,17 @@
 --! mailbox
 -- Undoes deliveries: the messages are as if they had not been received. Also takes a receiver off the
--- lists of the parked. ARGV: now, lease in ms of the parked receiver ('': none), number of mailboxes,
--- their names, then tokens, each in any of those mailboxes; the first tells the parked request.
+-- lists of the parked. ARGV: now, lease in ms of the parked receiver ('': none; `lost`: none, and its reply
+-- got lost), number of mailboxes, their names, then tokens, each in any of those mailboxes; the first tells the parked request.
 -- Returns how many messages went back.
 local boxes, back = tonumber(ARGV[3]), 0
 for b = 1, boxes do
   local box = open(ARGV[3 + b])
-  if ARGV[2] ~= '' then
-    local request = string.match(ARGV[4 + boxes], '^[^.]+')
+  local request = string.match(ARGV[4 + boxes], '^[^.]+')
+  if ARGV[2] == 'lost' then
+    call('ZADD', box.M .. ':f', ms(now), request)
+    call('ZREMRANGEBYSCORE', box.M .. ':f', '-inf', ms(now - DAY))
+    call('PEXPIRE', box.M .. ':f', DAY + KEEP)
+  elseif ARGV[2] ~= '' then
     call('ZREM', box.M .. ':w', request .. ' ' .. ARGV[2] .. ' ' .. ARGV[4])
     call('DEL', base .. ':i:' .. request)
   end

@@ -8,12 +8,17 @@
 --   M:t             zset: when a lease ends (`L` + token) or a waiting entry is due (`D` + id)
 --   M:w             zset: parked receivers, by the time until which they wait
 --   M:u             zset: ids of the window of deduplication, by the time at which they leave it
---   M:a             zset: settled tokens (`A` acked, `N` nacked, `B` given back), by time: a repeated
---                   call finds its answer
+--   M:a             zset: settled tokens (`A` acked, `N` nacked, `B` given back, `W` withdrawn), by
+--                   time: a repeated call finds its answer
+--   M:g             hash: ordering keys of which a message is ready, leased or in back-off
+--   M:k:<key>       list: the messages with that key that wait until it is done, oldest at the head
+--   M:v             hash: which key each of them waits for, by id
 --   M:d M:e         zset and hash: dead letters by time, and their entries
+--   M:f             zset: requests of receivers whose reply got lost, by time
 --   M:s             hash: m which ready lists may hold something, x no timer is due before, c picks,
 --                   w latest time until which a receiver is parked, k latest time at which one wakes,
---                   p paused, u and a when to trim those zsets next, e how many expired
+--                   p paused, u and a when to trim those zsets next, e how many expired,
+--                   o whether ordering keys are in use, b how many messages wait for those
 -- Besides, for the type: `{prefix:type}:i:<request>` inboxes, `{prefix:type}:q:<request>` answers of
 -- rare calls. PEXPIRE only clears away what nobody will read again; no answer depends on it.
 local call = redis.call
@@ -31,17 +36,19 @@ local function ms(number) -- Lua would write large numbers with an exponent
 end
 
 local LEVELS = { '9', '5', '1' }
+local HOUR, DAY = 3600000, 86400000
 local KEEP = 120000 -- garbage is cleared this long after its last use; clients resend for 59 s
 
 local function open(name)
   local M = base .. ':m:' .. name
   local s = M .. ':s'
-  local state = call('HMGET', s, 'm', 'x', 'c', 'w', 'k', 'p', 'a', 'u')
+  local state = call('HMGET', s, 'm', 'x', 'c', 'w', 'k', 'p', 'a', 'u', 'o')
   return {
     name = name, M = M, s = s, t = M .. ':t', h = M .. ':h',
     mask = state[1] or '', timer = tonumber(state[2] or nil), picks = tonumber(state[3] or 0),
     parked = tonumber(state[4] or 0), wakes = tonumber(state[5] or 0), paused = state[6],
     trim = tonumber(state[7] or 0), clean = tonumber(state[8] or 0),
+    ordered = state[9],
   }
 end
 
@@ -119,6 +126,50 @@ local function push(box, level, entry, where) -- where: 'LPUSH' (before all othe
   mark(box, level)
 end
 
+-- Deliveries that nobody heard of do not count: a lease that ran out is noted down at the end of the
+-- entry's line (`x` and its token), and a receiver tells later which of its replies got lost. To be asked
+-- before a message is given up.
+local function uncount(box, head, entry)
+  local lost = 0
+  head.more = string.gsub(head.more, ' x([^ .]+)%S*', function(request)
+    if not call('ZSCORE', box.M .. ':f', request) then return nil end
+    lost = lost + 1
+    return ''
+  end)
+  if lost == 0 then return entry end
+  head.attempts = head.attempts - lost
+  return write(head, entry)
+end
+
+-- Whether a new message may be ready; if not, it waits until the one before it is done.
+local function admit(box, head, entry)
+  if head.key == '-' then return true end
+  if not box.ordered then
+    box.ordered = '1'
+    call('HSET', box.s, 'o', '1')
+  end
+  if call('HSETNX', box.M .. ':g', head.key, '1') == 1 then return true end
+  call('RPUSH', box.M .. ':k:' .. head.key, entry)
+  call('HSET', box.M .. ':v', head.id, head.key)
+  call('HINCRBY', box.s, 'b', 1)
+  return false
+end
+
+-- To be called when a message that was admitted is gone: the next one of its key becomes ready.
+local function release(box, key)
+  if key == '-' then return end
+  local entry = call('LPOP', box.M .. ':k:' .. key)
+  if not entry then
+    call('HDEL', box.M .. ':g', key)
+    return
+  end
+  local head = read(entry)
+  call('HDEL', box.M .. ':v', head.id)
+  call('HINCRBY', box.s, 'b', -1)
+  push(box, head.level, entry, 'RPUSH')
+  if not box.paused then notify(box, 1) end
+end
+
 -- Gives an entry up. `entry` may be of any form: what cannot be read is kept as well.
 local function bury(box, entry, failure, error)
   local head = read(entry)
@@ -171,4 +222,15 @@ end
 local function answer(request, value)
   call('SET', base .. ':q:' .. request, value, 'PX', KEEP)
   return value
+end
+
+-- A mailbox for answers lives as long as those who wait in it, and may be forgotten by them: whatever is
+-- written there gets a time to live. To be called at the end.
+local KEYS_OF = { ':s', ':h', ':t', ':r5', ':r9', ':r1', ':u', ':d', ':e' }
+local function passing(box, keep)
+  if not string.find(base, ':%?r%.%x+}$') then return end
+  for _, suffix in ipairs(KEYS_OF) do
+    call('PEXPIRE', box.M .. suffix, keep, 'NX')
+    call('PEXPIRE', box.M .. suffix, keep, 'GT')
+  end
 end

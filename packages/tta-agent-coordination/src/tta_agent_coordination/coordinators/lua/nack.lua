@@ -12,8 +12,10 @@ call('HDEL', box.h, token)
 call('ZREM', box.t, 'L' .. token)
 settled(box, { ms(now), 'N' .. token })
 local head = read(entry)
+if head.attempts >= most then entry = uncount(box, head, entry) end
 if failure == 'permanent' or head.attempts >= most then
   bury(box, entry, failure, error)
+  release(box, head.key)
   return 2
 end
 head.failure = failure

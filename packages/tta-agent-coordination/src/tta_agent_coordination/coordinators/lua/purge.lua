@@ -23,5 +23,15 @@ for round = 1, 20 do
   count = count + #ids
   if round == 20 then more = call('HLEN', y) > 0 and 1 or 0 end
 end
+if box.ordered and more == 0 then
+  for _, key in ipairs(call('HKEYS', box.M .. ':g')) do call('UNLINK', box.M .. ':k:' .. key) end
+  count = count + tonumber(call('HGET', box.s, 'b') or 0)
+  call('HDEL', box.s, 'b')
+  call('UNLINK', box.M .. ':g', box.M .. ':v')
+  for _, entry in ipairs(call('HVALS', box.h)) do -- what is worked on still holds its key
+    local key = read(entry).key
+    if key ~= '-' then call('HSET', box.M .. ':g', key, '1') end
+  end
+end
 answer(request, ms(count) .. ' ' .. more)
 return { count, more }

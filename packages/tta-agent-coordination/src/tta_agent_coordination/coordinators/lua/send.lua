@@ -1,105 +1,122 @@
 --! mailbox
--- Puts messages into a mailbox. ARGV: now, mailbox, most that may wait (0: any number), window of
+-- Puts messages into mailboxes. ARGV: now, most that may wait in each (0: any number), window of
 -- deduplication in ms (0: none), time to deliver at in ms ('': now), time to live in ms ('': for ever),
--- then for each message: id, level, ordering key, headers and JSON.
+-- then for each message: mailbox, id, level, ordering key, headers and JSON.
 -- Returns one letter for each: q queued, w waiting for its time, h handed to a receiver, d duplicate,
 -- f full.
-local box = open(ARGV[2])
-local most, window = tonumber(ARGV[3]), tonumber(ARGV[4])
-local at, ttl = tonumber(ARGV[5]), tonumber(ARGV[6])
+local most, window = tonumber(ARGV[2]), tonumber(ARGV[3])
+local at, ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
 local expires = ttl and ms(now + ttl) or '0'
 local later = at and at > now
-local answers, fresh = {}, { ['9'] = {}, ['5'] = {}, ['1'] = {} }
-local seen = box.M .. ':u'
 
-local room
-local function has_room()
-  if most == 0 then return true end
-  if not room then
-    local held = 0
-    if later then
-      held = call('HLEN', box.M .. ':y')
+-- The messages from ARGV[from] to ARGV[to], all for one mailbox.
+local function put(box, from, to)
+  local answers, fresh = {}, { ['9'] = {}, ['5'] = {}, ['1'] = {} }
+  local seen = box.M .. ':u'
+
+  local room
+  local function has_room()
+    if most == 0 then return true end
+    if not room then
+      local held = 0
+      if later then
+        held = call('HLEN', box.M .. ':y')
+      else
+        for i = 1, #box.mask do
+          held = held + call('LLEN', box.M .. ':r' .. string.sub(box.mask, i, i))
+        end
+        if box.ordered then held = held + tonumber(call('HGET', box.s, 'b') or 0) end
+      end
+      room = most - held
+    end
+    room = room - 1
+    return room >= 0
+  end
+
+  local function is_new(id)
+    if window == 0 then return true end
+    if call('ZADD', seen, 'NX', ms(now + window), id) == 1 then return true end
+    if tonumber(call('ZSCORE', seen, id)) > now then return false end
+    call('ZADD', seen, ms(now + window), id)
+    return true
+  end
+
+  for i = from, to, 5 do
+    local id, level = ARGV[i + 1], ARGV[i + 2]
+    local n = (i - from) / 5 + 1
+    if (later and call('HEXISTS', box.M .. ':y', id) == 1) or not is_new(id) then
+      answers[n] = 'd'
+    elseif not has_room() then
+      if window > 0 then call('ZREM', seen, id) end
+      answers[n] = 'f'
     else
-      for i = 1, #box.mask do
-        held = held + call('LLEN', box.M .. ':r' .. string.sub(box.mask, i, i))
+      local entry = '1 0 ' .. level .. ' ' .. ms(now) .. ' ' .. expires .. ' ' .. id .. ' ' .. ARGV[i + 3]
+        .. ' - -\n' .. ARGV[i + 4]
+      if later then
+        answers[n] = 'w'
+        wait_until(box, at, id, entry)
+      else
+        answers[n] = 'q'
+        if admit(box, { id = id, key = ARGV[i + 3] }, entry) then
+          local list = fresh[level]
+          list[#list + 1] = { n, entry }
+        end
       end
     end
-    room = most - held
   end
-  room = room - 1
-  return room >= 0
-end
 
-local function is_new(id)
-  if window == 0 then return true end
-  if call('ZADD', seen, 'NX', ms(now + window), id) == 1 then return true end
-  if tonumber(call('ZSCORE', seen, id)) > now then return false end
-  call('ZADD', seen, ms(now + window), id)
-  return true
-end
-
-for i = 7, #ARGV, 4 do
-  local id, level = ARGV[i], ARGV[i + 1]
-  local n = (i - 3) / 4
-  if (later and call('HEXISTS', box.M .. ':y', id) == 1) or not is_new(id) then
-    answers[n] = 'd'
-  elseif not has_room() then
-    if window > 0 then call('ZREM', seen, id) end
-    answers[n] = 'f'
-  else
-    local entry = '1 0 ' .. level .. ' ' .. ms(now) .. ' ' .. expires .. ' ' .. id .. ' ' .. ARGV[i + 2]
-      .. ' - -\n' .. ARGV[i + 3]
-    if later then
-      answers[n] = 'w'
-      wait_until(box, at, id, entry)
-    else
-      answers[n] = 'q'
-      local list = fresh[level]
-      list[#list + 1] = { n, entry }
+  -- Once in a second per mailbox, what has left the window is removed.
+  if window > 0 then
+    if now >= box.clean then
+      call('ZREMRANGEBYSCORE', seen, '-inf', ms(now))
+      call('PEXPIRE', seen, ms(window + KEEP))
+      call('HSET', box.s, 'u', ms(now + 1000))
     end
   end
+
+  -- Straight into the hands of a parked receiver, as long as nothing older waits.
+  local direct = box.mask == '' and not box.paused and not (box.timer and box.timer <= now)
+  for _, level in ipairs(LEVELS) do
+    local list, first = fresh[level], 1
+    while direct and first <= #list do
+      local receiver = unpark_one(box)
+      if not receiver then break end
+      local request, lease, own = string.match(receiver, '^(%S+) (%S+) (%S+)$')
+      local entry = '1 1' .. string.sub(list[first][2], 4)
+      local token, deadline = request .. '.000', now + tonumber(lease)
+      call('HSET', box.h, token, entry)
+      call('ZADD', box.t, ms(deadline), 'L' .. token)
+      if own ~= '*' then
+        call('ZREM', base .. ':m:' .. (box.name == '*' and own or '*') .. ':w', receiver)
+      end
+      local inbox = base .. ':i:' .. request
+      call('RPUSH', inbox, box.name .. ' ' .. ms(deadline) .. '\n' .. entry)
+      call('PEXPIRE', inbox, KEEP)
+      timer_set(box, deadline)
+      answers[list[first][1]] = 'h'
+      first = first + 1
+    end
+    if first <= #list then
+      local key = box.M .. ':r' .. level
+      for from = first, #list, 500 do
+        local chunk = {}
+        for i = from, math.min(from + 499, #list) do chunk[#chunk + 1] = list[i][2] end
+        call('RPUSH', key, unpack(chunk))
+      end
+      mark(box, level)
+      if not box.paused and box.parked > now then notify(box, math.min(16, #list - first + 1)) end
+    end
+  end
+  return table.concat(answers)
 end
 
--- Once in a second per mailbox, what has left the window is removed.
-if window > 0 then
-  if now >= box.clean then
-    call('ZREMRANGEBYSCORE', seen, '-inf', ms(now))
-    call('PEXPIRE', seen, ms(window + KEEP))
-    call('HSET', box.s, 'u', ms(now + 1000))
-  end
+local letters, from = '', 6
+while from < #ARGV do
+  local to = from
+  while ARGV[to + 5] == ARGV[from] do to = to + 5 end
+  local box = open(ARGV[from])
+  letters = letters .. put(box, from, to)
+  passing(box, math.max(HOUR, (ttl or 0) + KEEP))
+  from = to + 5
 end
-
--- Straight into the hands of a parked receiver, as long as nothing older waits.
-local direct = box.mask == '' and not box.paused and not (box.timer and box.timer <= now)
-for _, level in ipairs(LEVELS) do
-  local list, first = fresh[level], 1
-  while direct and first <= #list do
-    local receiver = unpark_one(box)
-    if not receiver then break end
-    local request, lease, own = string.match(receiver, '^(%S+) (%S+) (%S+)$')
-    local entry = '1 1' .. string.sub(list[first][2], 4)
-    local token, deadline = request .. '.000', now + tonumber(lease)
-    call('HSET', box.h, token, entry)
-    call('ZADD', box.t, ms(deadline), 'L' .. token)
-    if own ~= '*' then
-      call('ZREM', base .. ':m:' .. (box.name == '*' and own or '*') .. ':w', receiver)
-    end
-    local inbox = base .. ':i:' .. request
-    call('RPUSH', inbox, box.name .. ' ' .. ms(deadline) .. '\n' .. entry)
-    call('PEXPIRE', inbox, KEEP)
-    timer_set(box, deadline)
-    answers[list[first][1]] = 'h'
-    first = first + 1
-  end
-  if first <= #list then
-    local key = box.M .. ':r' .. level
-    for from = first, #list, 500 do
-      local chunk = {}
-      for i = from, math.min(from + 499, #list) do chunk[#chunk + 1] = list[i][2] end
-      call('RPUSH', key, unpack(chunk))
-    end
-    mark(box, level)
-    if not box.paused and box.parked > now then notify(box, math.min(16, #list - first + 1)) end
-  end
-end
-return table.concat(answers)
+return letters

@@ -1,6 +1,7 @@
 --! mailbox
 -- Counts what a mailbox holds. ARGV: now, mailbox.
--- Returns { ready 9, 5, 1, scheduled, leased, dead, expired, receivers, paused, age in ms (-1: none) }.
+-- Returns { ready 9, 5, 1, scheduled, leased, dead, expired, receivers, paused, age in ms (-1: none),
+-- held back }.
 local box = open(ARGV[2])
 local age = -1
 local counts = {}
@@ -16,4 +17,5 @@ return {
   counts[1], counts[2], counts[3], call('HLEN', box.M .. ':y'), call('HLEN', box.h),
   call('ZCARD', box.M .. ':d'), tonumber(call('HGET', box.s, 'e') or 0),
   call('ZCOUNT', box.M .. ':w', '(' .. ms(now), '+inf'), box.paused and 1 or 0, age,
+  tonumber(call('HGET', box.s, 'b') or 0),
 }

@@ -43,16 +43,21 @@ local function replay()
   return #reply > 6
 end
 
+local function finish()
+  for b = 1, boxes do passing(box[b], HOUR) end
+  return reply
+end
+
 local receiver = request .. ' ' .. ms(lease) .. ' ' .. box[1].name
 if again then
   for b = 1, boxes do call('ZREM', box[b].M .. ':w', receiver) end
-  if replay() then return reply end
+  if replay() then return finish() end
 elseif boxes > 1 then
   -- With one mailbox, the first reservation itself shows a repetition (below).
   for b = 1, boxes do
     if call('HEXISTS', box[b].h, request .. '.000') == 1 then
       replay()
-      return reply
+      return finish()
     end
   end
 end
@@ -123,7 +128,7 @@ for b = 1, boxes do
       end
       local picks = of.picks
       local entries = pick(of, want - taken)
-      local timers, bodies, expired = {}, {}, 0
+      local timers, bodies, expired, keys = {}, {}, 0, {}
       for _, entry in ipairs(entries) do
         local head = read(entry)
         if not head then
@@ -131,6 +136,7 @@ for b = 1, boxes do
           reply[5] = reply[5] + 1
         elseif head.expires ~= '0' and tonumber(head.expires) <= now then
           expired = expired + 1
+          keys[expired] = head.key
         else
           local number = taken + #bodies / 2
           local token = string.format('%s.%03d', request, number)
@@ -162,13 +168,14 @@ for b = 1, boxes do
           end
           for n = #reply, 7, -1 do reply[n] = nil end
           replay()
-          return reply
+          return finish()
         end
         call('HSET', of.h, unpack(bodies))
         taken = taken + #bodies / 2
         timer_set(of, deadline)
       end
       if expired > 0 then
+        for _, key in ipairs(keys) do release(of, key) end
         call('HINCRBY', of.s, 'e', expired)
         reply[4] = reply[4] + expired
       end
@@ -182,13 +189,13 @@ if taken > 0 then
       if box[b].mask ~= '' then notify(box[b], math.min(16, moved - taken)) end
     end
   end
-  return reply
+  return finish()
 end
 if more then
   reply[3] = 0
-  return reply
+  return finish()
 end
-if boxes == 1 and not again and replay() then return reply end
+if boxes == 1 and not again and replay() then return finish() end
 local wake = now + park
 for b = 1, boxes do
   if not box[b].paused and box[b].timer and box[b].timer < wake then wake = box[b].timer end
@@ -202,4 +209,4 @@ if park > 0 then
   end
   reply[3] = math.max(1, wake - now)
 end
-return reply
+return finish()

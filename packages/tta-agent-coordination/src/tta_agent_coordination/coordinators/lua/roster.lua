@@ -1,0 +1,16 @@
+--! mailbox
+-- Notes down who is there or takes part. ARGV: now, roster, then `add`, member and for how many ms those
+-- are kept that are not noted down again ('': for ever); or `remove`, member; or `list` and how many ms
+-- ago members may have been noted down ('': any). Returns the members, those longest there first.
+local key, mode = base .. ':n:' .. ARGV[2], ARGV[3]
+if mode == 'add' then
+  call('ZADD', key, ms(now), ARGV[4])
+  if ARGV[5] ~= '' then call('ZREMRANGEBYSCORE', key, '-inf', ms(now - tonumber(ARGV[5]))) end
+  return {}
+end
+if mode == 'remove' then
+  call('ZREM', key, ARGV[4])
+  return {}
+end
+local since = ARGV[4] == '' and '-inf' or ms(now - tonumber(ARGV[4]))
+return call('ZRANGEBYSCORE', key, since, '+inf')

@@ -1,0 +1,121 @@
+-- What the scripts of the registry share. KEYS[1] is `{prefix:*registry}`. ARGV[1] is the time in ms;
+-- empty asks the server (only tests give it).
+--
+-- Keys, R = KEYS[1]:
+--   R:i      hash: agents: nonce of the registration, ms of its time to live, incarnation, registered at,
+--            then what it can do
+--   R:l      zset: agents that are alive, by the time at which they fall silent
+--   R:x      zset: agents that have fallen silent, by that time
+--   R:k:<c>  sets: agents that can do <c>
+--   R:r      zset: nonces that are over (replaced, deregistered), by time: what comes late is refused
+--   R:c      list: the last changes: version, kind, agent, incarnation, time, info
+--   R:w      zset: parked watchers, by the time until which they wait
+--   R:o:<w>  inbox of a parked watcher: a note to look again
+--   R:s      hash: e epoch, v version of the last change, n last incarnation, t last run, a b the last
+--            stall, m ms to live, f ms until a silent agent is forgotten
+-- PEXPIRE only clears away what nobody will read again.
+--
+-- While agents live, something runs here all the time. If nothing has for half a time to live, it is not
+-- the agents that were silent, but the server or the net: whoever was alive when it began then has a
+-- whole time to live to say so.
+local call = redis.call
+local R = KEYS[1]
+local now
+if ARGV[1] == '' then
+  local time = call('TIME')
+  now = time[1] * 1000 + math.floor(time[2] / 1000)
+else
+  now = tonumber(ARGV[1])
+end
+
+local function ms(number) -- Lua would write large numbers with an exponent
+  return string.format('%.0f', number)
+end
+
+local KEEP = 120000 -- a client repeats a call by itself for up to 59 s
+local OVER = 3600000 -- so long a nonce that is over is known
+local UNUSED = 30 * 86400000
+local HISTORY = 1000
+local MANY = 500
+
+local I, L, X, S, C, W, O = R .. ':i', R .. ':l', R .. ':x', R .. ':s', R .. ':c', R .. ':w', R .. ':r'
+local seen = call('HMGET', S, 'e', 'v', 't', 'a', 'b', 'm', 'f')
+local epoch, version = seen[1] or '', tonumber(seen[2] or 0)
+local last, before, after = tonumber(seen[3] or 0), tonumber(seen[4] or 0), tonumber(seen[5] or 0)
+local life, forget = tonumber(seen[6] or 0), tonumber(seen[7] or 0)
+local changed = false
+
+local function change(kind, name, incarnation, info)
+  version = version + 1
+  changed = true
+  call('RPUSH', C, table.concat({ ms(version), kind, name, incarnation, ms(now), info or '' }, ' '))
+end
+
+local function capabilities(info) -- what an agent can do, as a list
+  local words, n = {}, 0
+  for word in string.gmatch(info, '%S+') do
+    n = n + 1
+    if n > 4 then words[#words + 1] = word end
+  end
+  return words
+end
+
+local function drop(name, info)
+  for _, word in ipairs(capabilities(info)) do call('SREM', R .. ':k:' .. word, name) end
+  call('HDEL', I, name)
+  call('ZREM', L, name)
+  call('ZREM', X, name)
+end
+
+-- Up to this time, whoever was to fall silent has done so; with a time, whoever was to be forgotten so
+-- long after that.
+local function limit(later)
+  later = later or 0
+  if now < after + life + later then return math.min(now, before) - later end
+  return now - later
+end
+
+-- To be called first. Sees whether time stood still, and who has fallen silent.
+local function begin(full)
+  if full then call('ZREM', L, '') end -- allocates nothing; a full server then takes what follows
+  if life > 0 and now - last > life / 2 then
+    before, after = last, now
+    call('HSET', S, 'a', ms(before), 'b', ms(after))
+  end
+  if life == 0 then return end -- nobody has ever been here
+  last = math.max(last, now)
+  call('HSET', S, 't', ms(last))
+  call('PEXPIRE', S, ms(UNUSED))
+  local silent = call('ZRANGEBYSCORE', L, '-inf', ms(limit()), 'WITHSCORES', 'LIMIT', 0, MANY)
+  for i = 1, #silent, 2 do
+    local info = call('HGET', I, silent[i])
+    call('ZREM', L, silent[i])
+    if info then
+      call('ZADD', X, silent[i + 1], silent[i])
+      change('lost', silent[i], string.match(info, '^%S+ %S+ (%S+)'))
+    end
+  end
+  for _, name in ipairs(call('ZRANGEBYSCORE', X, '-inf', ms(limit(forget)), 'LIMIT', 0, MANY)) do
+    drop(name, call('HGET', I, name) or '')
+  end
+end
+
+-- To be called last. Tells the watchers.
+local function done()
+  if not changed then return end
+  call('HSET', S, 'v', ms(version))
+  call('LTRIM', C, -HISTORY, -1)
+  call('PEXPIRE', C, ms(UNUSED))
+  for _, watcher in ipairs(call('ZRANGE', W, 0, MANY - 1)) do
+    call('ZREM', W, watcher)
+    local inbox = R .. ':o:' .. watcher
+    call('RPUSH', inbox, '')
+    call('PEXPIRE', inbox, ms(KEEP))
+  end
+end
+
+local function retire(nonce)
+  call('ZADD', O, ms(now), nonce)
+  call('ZREMRANGEBYSCORE', O, '-inf', ms(now - OVER))
+  call('PEXPIRE', O, ms(OVER))
+end

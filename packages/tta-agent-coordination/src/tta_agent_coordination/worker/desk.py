@@ -1,0 +1,184 @@
+"""Where one message after the other is worked on, answered and settled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tta_agent_coordination.errors import (
+    CoordinatorConnectionError,
+    InvalidMessageError,
+    LeaseLost,
+    NotReplicatedError,
+    ServerFullError,
+)
+from tta_agent_coordination.messaging import FailureType
+from tta_agent_coordination.worker.handlers import payload_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tta_agent_coordination.interfaces import MailboxCoordinator
+    from tta_agent_coordination.messaging import Lease
+    from tta_agent_coordination.models import AgentId
+    from tta_agent_coordination.worker.handlers import Runner
+
+__all__ = ("Desk",)
+
+_log = logging.getLogger("tta_agent_coordination")
+
+FIRST = asyncio.FIRST_COMPLETED
+PASSING = (CoordinatorConnectionError, ServerFullError, NotReplicatedError)
+"""Settling can be tried again after these."""
+AGAIN = 0.25
+"""Seconds between two tries to settle while the server is away."""
+INSIST = 1.0
+"""Seconds until a handler that has outlived its cancellation is cancelled again."""
+
+
+class Desk:
+    """Works on messages, any number at a time, and counts them.
+
+    Args:
+        coordinator: Where answers go.
+        agent_id: Who works; for what is logged.
+        runner: Runs the handler.
+        classify: Tells what kind of failure an exception is.
+
+    Attributes:
+        done: So many were worked on successfully.
+        failed: The work on so many has failed.
+        dropped: So many were given up midway.
+    """
+
+    def __init__(
+        self,
+        coordinator: MailboxCoordinator,
+        agent_id: AgentId,
+        runner: Runner,
+        classify: Callable[[Exception], object],
+    ) -> None:
+        self._coordinator = coordinator
+        self._agent_id = agent_id
+        self._runner = runner
+        self._classify = classify
+        self.done: int = 0
+        self.failed: int = 0
+        self.dropped: int = 0
+
+    async def work(self, lease: Lease) -> None:
+        """Work on a message and settle it; when cancelled, it is left unsettled.
+
+        Raises:
+            MessageCoordinatorError: The server refuses, so that the message cannot be settled.
+        """
+        try:
+            await self._work(lease)
+        except (LeaseLost, asyncio.CancelledError) as error:
+            self.dropped += 1
+            if isinstance(error, asyncio.CancelledError):
+                raise
+
+    async def _work(self, lease: Lease) -> None:
+        received = lease.received
+        # From here on: how long it was held ahead is not known. The requester withdraws in time.
+        left = received.time_left if received.wants_reply else None
+        until = None if left is None else asyncio.get_running_loop().time() + left
+        handling = asyncio.create_task(self._runner(received, until), name="tta-agent-handler")
+        losing = asyncio.ensure_future(lease.wait_lost())
+        try:
+            await asyncio.wait({handling, losing}, timeout=left, return_when=FIRST)
+            in_time = handling.done()
+        finally:
+            losing.cancel()
+            await _ended(handling)
+        if lease.lost:
+            self.dropped += 1
+        elif not in_time:
+            await self._insist(lease.ack, lease)  # nobody waits for the answer any more
+            self.dropped += 1
+        else:
+            await self._settle(lease, handling)
+
+    async def _settle(self, lease: Lease, handling: asyncio.Task[object]) -> None:
+        if handling.cancelled():
+            # By itself, not by us. Given back, it would come again at once, for ever.
+            await self._fail(lease, RuntimeError("the handler was cancelled from within"))
+            return
+        error = handling.exception()
+        if isinstance(error, Exception):
+            await self._fail(lease, error)
+            return
+        if error is not None:
+            raise error  # such as SystemExit: the process is to end
+        if lease.wants_reply:
+            try:
+                payload = payload_of(handling.result())
+                await self._insist(lambda: self._coordinator.reply(lease, payload), lease)
+            except InvalidMessageError as refused:
+                await self._fail(lease, refused)
+                return
+        await self._insist(lease.ack, lease)
+        self.done += 1
+
+    async def _fail(self, lease: Lease, error: Exception) -> None:
+        message = lease.message
+        _log.warning(
+            "agent %s/%s failed at message %r, attempt %d",
+            self._agent_id.type,
+            self._agent_id.instance or "*",
+            message.message_id,
+            lease.attempt,
+            exc_info=error,
+        )
+        text = _text_of(error)
+        if lease.wants_reply:
+            # Whoever asks decides whether to ask again: it knows how long it can wait.
+            with suppress(InvalidMessageError):  # a forged request has no place for an answer
+                await self._insist(lambda: self._coordinator.reply_error(lease, text), lease)
+            await self._insist(lease.ack, lease)
+        else:
+            failure = self._kind_of(error)
+            await self._insist(lambda: lease.nack(failure, text), lease)
+        self.failed += 1
+
+    def _kind_of(self, error: Exception) -> FailureType:
+        try:
+            return FailureType(self._classify(error))
+        except Exception:  # noqa: BLE001 - the message must not be lost over it
+            _log.exception("classify failed at %r; the message will be tried again", error)
+            return FailureType.TRANSIENT
+
+    async def _insist(self, call: Callable[[], Awaitable[None]], lease: Lease) -> None:
+        """Repeat a call that settles until the server takes it, or the lease is lost."""
+        while True:
+            try:
+                await call()
+            except PASSING:
+                if lease.lost:
+                    lease.check()
+                await asyncio.sleep(AGAIN)
+            else:
+                return
+
+
+async def _ended(handling: asyncio.Task[object]) -> None:
+    """Cancel a handler and see it end, though it resists, and though we are cancelled meanwhile."""
+    cancelled: asyncio.CancelledError | None = None
+    while not handling.done():
+        handling.cancel()
+        try:
+            await asyncio.wait({handling}, timeout=INSIST)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - an exception whose text fails is a failure like others
+        return type(error).__name__

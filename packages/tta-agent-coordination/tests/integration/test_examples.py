@@ -1,0 +1,72 @@
+"""The examples run, in memory and on a server, and print what they are about."""
+
+import asyncio
+import importlib.util
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tta_agent_coordination import InMemoryMessageCoordinator, RedisMessageCoordinator
+from tta_agent_coordination.coordinators.base import StoredMailboxes
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def load(name: str) -> Any:
+    """Load an example as a module."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def mailboxes(request: pytest.FixtureRequest) -> AsyncIterator[StoredMailboxes]:
+    """Where the example's messages lie."""
+    if request.param == "memory":
+        yield InMemoryMessageCoordinator(backoff_base=0.05)
+        return
+    server = request.getfixturevalue("redis_server")
+    async with server.client() as client:
+        yield RedisMessageCoordinator(client, uuid.uuid4().hex, backoff_base=0.05)
+
+
+async def test_basic_usage(mailboxes: StoredMailboxes, capsys: pytest.CaptureFixture[str]) -> None:
+    await load("basic_usage").converse(mailboxes)
+
+    assert capsys.readouterr().out.splitlines()[-1] == "acknowledged: True"
+
+
+async def test_custom_agent_types(
+    mailboxes: StoredMailboxes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One agent asks another, and both end."""
+    async with asyncio.timeout(20):
+        await load("custom_agent_types").converse(mailboxes)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "'I walk to the harbor' -> a quiet harbor at dawn",
+        "done: [1, 1]",
+    ]
+
+
+async def test_fault_tolerance(
+    mailboxes: StoredMailboxes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A crash, a failure that passes, and one that stays until somebody redrives it."""
+    async with asyncio.timeout(20):
+        await load("fault_tolerance").suffer(mailboxes)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "taken and dropped: shaky",
+        "shaky, attempt 2: the ladder falls over",
+        "shaky, attempt 3: painted",
+        "dead: impossible, permanent: TypeError: that is no wall",
+        "redriven: 1",
+        "impossible: painted after all",
+    ]

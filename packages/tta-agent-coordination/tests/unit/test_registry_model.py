@@ -1,0 +1,163 @@
+"""The registry's scripts against the plain state: whatever is done, both give the same answers."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from tta_agent_coordination import AgentId
+from tta_agent_coordination.registries.memory import InMemoryRegistryStore
+from tta_agent_coordination.registries.records import Registration
+from tta_agent_coordination.registries.redis_registry import RedisRegistryStore
+from tta_agent_coordination.registries.store import (
+    Changes,
+    Intent,
+    Position,
+    RegistryStore,
+    Snapshot,
+    Terms,
+    What,
+)
+from tta_agent_coordination.testing import ManualClock, RedisServer
+
+AGENTS = st.sampled_from([AgentId(type="a", instance=f"{number}") for number in range(4)])
+WORDS = st.sets(st.sampled_from(["x", "y", "z"]))
+TERMS = Terms(life=3000, forget=5000)
+WHAT: st.SearchStrategy[What] = st.sampled_from(["+", "+", "?", "-", "!"])
+
+
+def view(found: Snapshot | Changes) -> tuple[object, ...]:
+    """Return what both must have in common: all but the epoch."""
+    if isinstance(found, Snapshot):
+        return found.position.version, sorted(map(repr, found.records))
+    return found.position.version, found.missing, list(found.changes)
+
+
+class Both(RuleBasedStateMachine):
+    """Does everything twice, and compares."""
+
+    @staticmethod
+    def connect() -> Any:
+        """Return a client; each machine has its own."""
+        raise NotImplementedError
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.clock = ManualClock()
+        self.client = self.run(self.connected())
+        self.model: RegistryStore = InMemoryRegistryStore(self.clock.milliseconds)
+        self.scripts: RegistryStore = RedisRegistryStore(
+            self.client, f"test:{uuid.uuid4().hex}", self.clock.milliseconds
+        )
+        self.known: list[Registration] = []
+
+    async def connected(self) -> Any:
+        return type(self).connect()
+
+    def run(self, work: Any) -> Any:
+        return self.runner.run(work)
+
+    def both(self, do: Callable[[RegistryStore], Any]) -> Any:
+        """Do the same on both; return the answer, which must be one."""
+        expected = self.run(do(self.model))
+        found = self.run(do(self.scripts))
+        assert found == expected
+        return found
+
+    def chosen(self, number: int) -> list[Registration]:
+        return [self.known[number % len(self.known)]] if self.known else []
+
+    @rule(agent=AGENTS, words=WORDS)
+    def register(self, agent: AgentId, words: set[str]) -> None:
+        registration = Registration.of(agent, words)
+        self.known.append(registration)
+        self.both(lambda store: store.apply(TERMS, [Intent("+", registration)]))
+
+    @rule(steps=st.lists(st.tuples(WHAT, st.integers(0, 1000)), max_size=4))
+    def repeat(self, steps: list[tuple[What, int]]) -> None:
+        """As clients do that hung, or lost a reply."""
+        intents = [Intent(what, one) for what, n in steps for one in self.chosen(n)]
+        if intents:
+            answers = [self.run(one.apply(TERMS, intents)) for one in (self.model, self.scripts)]
+            # The second time, what the same call did then is over: only the outcome is the same.
+            assert answers[0] == answers[1] or type(self.client).__name__ == "Twice"
+
+    @rule(agent=AGENTS)
+    def deregister_whoever_it_is(self, agent: AgentId) -> None:
+        registration = Registration.of(agent)
+        self.known.append(registration)
+        for store in (self.model, self.scripts):
+            self.run(store.apply(TERMS, [Intent("!", registration)]))
+
+    @rule(numbers=st.lists(st.integers(0, 1000), max_size=5))
+    def beat(self, numbers: list[int]) -> None:
+        registrations = [one for number in numbers for one in self.chosen(number)]
+        self.both(lambda store: store.beat(TERMS, registrations))
+
+    @rule(seconds=st.sampled_from([0.1, 0.5, 1, 1.4, 1.5, 1.6, 3, 7, 20]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(words=WORDS, agent=st.none() | AGENTS)
+    def look(self, words: set[str], agent: AgentId | None) -> None:
+        name = None if agent is None else Registration.of(agent).name
+        if name is not None:
+            words = set()
+        answers = [
+            view(self.run(store.agents(name, sorted(words))))
+            for store in (self.model, self.scripts)
+        ]
+        assert answers[0] == answers[1]
+
+    @rule(back=st.integers(-1, 5))
+    def changes(self, back: int) -> None:
+        """What has changed in the last steps; a place in the future is unknown."""
+
+        async def since(store: RegistryStore) -> Changes:
+            position = (await store.agents()).position
+            place = Position(position.epoch, max(0, position.version - back))
+            return await store.changes(place, 0)
+
+        answers = [view(self.run(since(store))) for store in (self.model, self.scripts)]
+        assert answers[0] == answers[1]
+
+    @invariant()
+    def both_list_the_same(self) -> None:
+        answers = [view(self.run(store.agents())) for store in (self.model, self.scripts)]
+        assert answers[0] == answers[1]
+
+    def teardown(self) -> None:
+        self.run(self.client.aclose())
+        self.runner.close()
+
+
+def check(connect: Callable[[], Any], examples: int, steps: int) -> None:
+    """Run the machine on clients that `connect` makes."""
+    machine = type("Machine", (Both,), {"connect": staticmethod(connect)})
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=examples, stateful_step_count=steps)
+    )
+
+
+def test_the_scripts_and_the_plain_state_agree() -> None:
+    """On fakeredis."""
+    fakeredis: Any = pytest.importorskip("fakeredis")
+
+    check(fakeredis.FakeAsyncRedis, 25, 40)
+
+
+def test_they_agree_on_a_real_server(redis_server: RedisServer) -> None:
+    check(redis_server.client, 20, 50)
+
+
+def test_they_agree_when_every_script_runs_twice(
+    redis_server: RedisServer, twice: Callable[[Any], Any]
+) -> None:
+    """As when each first reply got lost."""
+    check(lambda: twice(redis_server.client()), 20, 50)
