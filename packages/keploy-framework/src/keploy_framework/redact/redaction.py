@@ -1,0 +1,341 @@
+"""What is taken out of exchanges before anything of them is written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from keploy_framework.errors import OptionError
+from keploy_framework.model import Omitted, Piece, header_value, header_values
+from keploy_framework.redact.compressed import CannotOpenError, closed, encoding_of, opened
+from keploy_framework.redact.finder import Finder, parameter
+from keploy_framework.redact.kinds import Kind, Looks
+from keploy_framework.redact.names import Names
+from keploy_framework.redact.placeholders import ECHOED, Placeholders, readable
+from keploy_framework.redact.spans import Edit, cut, edited
+from keploy_framework.redact.window import SlidingWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from keploy_framework.model import Exchange, Headers, Message, Request, Response
+    from keploy_framework.redact.spans import Span
+
+__all__ = ("FIELD_LIMIT", "Redaction")
+
+FIELD_LIMIT: Final = 1 << 20
+"""Up to this many bytes a body is read field by field; beyond, it is searched by pattern."""
+
+_KIND: Final = re.compile(r"[a-z0-9-]{1,40}")
+_NAME_LIMIT: Final = 256
+
+
+class Redaction:
+    """Takes secrets out of exchanges and puts placeholders in their place.
+
+    Equal values get equal placeholders, ``[redacted:<kind>:<ordinal>]``, as long as the object
+    lives; which value a placeholder stands for is written nowhere. What is known by its name
+    (headers, cookies, fields of JSON, forms, XML) or by its looks (keys of providers, JWTs, private
+    keys, passwords in URLs) is a secret; ids, hashes and UUIDs are not. Whatever is none stays
+    byte for byte.
+
+    Args:
+        headers: Names of more headers that hold a secret.
+        fields: Names of more fields, parameters or cookies that hold one.
+        patterns: More looks of secrets: a kind (lower-case letters, digits, dashes), and a regular
+            expression that finds it; its first group is the secret, if it has one.
+        allow: Names of headers, fields and cookies that are left as they are.
+        allow_values: Values that are left as they are.
+
+    Raises:
+        OptionError: A name is empty, a pattern is none, or it matches the empty text.
+
+    Example:
+        >>> redaction = Redaction(fields=["pet"])
+        >>> redaction.text('{"pet": "rex", "id": 7}', "application/json")
+        '{"pet": "[redacted:secret:1]", "id": 7}'
+        >>> redaction.headers((("Authorization", "Bearer abcdef"),))
+        (('Authorization', 'Bearer [redacted:bearer:1]'),)
+    """
+
+    __slots__ = ("_finder", "_placeholders")
+
+    def __init__(
+        self,
+        *,
+        headers: Iterable[str] = (),
+        fields: Iterable[str] = (),
+        patterns: Mapping[str, str] | None = None,
+        allow: Iterable[str] = (),
+        allow_values: Iterable[str] = (),
+    ) -> None:
+        names = Names(
+            headers=_names("headers", headers),
+            fields=_names("fields", fields),
+            allow=_names("allow", allow),
+        )
+        own = tuple(_pattern(kind, text) for kind, text in (patterns or {}).items())
+        self._finder = Finder(names, Looks(own), _names("allow_values", allow_values))
+        self._placeholders = Placeholders()
+
+    @classmethod
+    def default(cls) -> Redaction:
+        """Return a redaction without any additions, with ordinals of its own."""
+        return cls()
+
+    @property
+    def found(self) -> int:
+        """How many different secrets were seen."""
+        return len(self._placeholders)
+
+    def exchange(self, exchange: Exchange) -> Exchange:
+        """Return the exchange without its secrets; what holds none is the same object.
+
+        The pieces of the answer stay as many as they were and keep their times. A body that cannot
+        be searched becomes `Omitted`. A secret of at least eight characters that stands in the
+        request or in the head of the answer is also found where it is repeated in this exchange.
+        """
+        seen: dict[str, None] = {}
+        request, response = exchange.request, exchange.response
+        # Heads come before bodies, which may repeat what stands in them.
+        request = replace(request, headers=self._head(request.headers, seen))
+        if response is not None:
+            response = replace(
+                response,
+                headers=self._head(response.headers, seen),
+                trailers=self._head(response.trailers, seen),
+            )
+        request = self._request(request, seen)
+        if response is not None:
+            response = self._response(response, seen)
+        request = replace(request, url=self._apply(request.url, self._url(request.url, seen)))
+        failure = exchange.failure
+        if failure is not None:
+            failure = replace(failure, text=self._plain(failure.text, seen))
+        messages = tuple(self._message(message, seen) for message in exchange.messages)
+        return replace(
+            exchange, request=request, response=response, failure=failure, messages=messages
+        )
+
+    def window(self, headers: Headers) -> SlidingWindow | None:
+        """Return what redacts a body longer than `FIELD_LIMIT`; None if it cannot be searched."""
+        try:
+            if encoding_of(header_values(headers, "content-encoding")):
+                return None
+        except CannotOpenError:
+            return None
+        if parameter(header_value(headers, "content-type") or "", "charset").lower()[:5] in {
+            "utf-1",
+            "utf-3",
+        }:
+            return None
+        return SlidingWindow(lambda text: self._edits(self._finder.looks(text)))
+
+    def url(self, url: str) -> str:
+        """Return a URL without the secrets in its user info, path, query and fragment."""
+        return self._apply(url, self._url(url, {}))
+
+    def headers(self, headers: Headers) -> Headers:
+        """Return header lines without their secrets; schemes and names of cookies stay."""
+        return self._head(headers, {})
+
+    def text(self, text: str, content_type: str = "text/plain") -> str:
+        """Return a text without its secrets: a command line, a message, a body."""
+        return self._plain(text, {}, content_type)
+
+    def body(self, body: bytes, headers: Headers = ()) -> bytes:
+        """Return a whole body without its secrets.
+
+        Raises:
+            CannotOpenError: It is compressed in a way that cannot be opened.
+        """
+        return b"".join(self._pieces((body,), headers, {}))
+
+    def pieces(self, pieces: Sequence[bytes], headers: Headers = ()) -> list[bytes]:
+        """Return the pieces of a body without the secrets of the whole; their number stays.
+
+        Raises:
+            CannotOpenError: It is compressed in a way that cannot be opened.
+        """
+        return self._pieces(pieces, headers, {})
+
+    def _request(self, request: Request, seen: dict[str, None]) -> Request:
+        if not request.body:
+            return request
+        try:
+            (body,) = self._pieces((request.body,), request.headers, seen, note=True)
+        except CannotOpenError as error:
+            return replace(request, body=b"", omitted=_omitted(request.body, error))
+        return replace(request, body=body) if body != request.body else request
+
+    def _response(self, response: Response, seen: dict[str, None]) -> Response:
+        before = [piece.data for piece in response.pieces]
+        try:
+            after = self._pieces(before, response.headers, seen)
+        except CannotOpenError as error:
+            return replace(response, pieces=(), omitted=_omitted(b"".join(before), error))
+        if after == before:
+            return response
+        pieces = tuple(
+            Piece(old.at, data) for old, data in zip(response.pieces, after, strict=True)
+        )
+        return replace(response, pieces=pieces)
+
+    def _message(self, message: Message, seen: dict[str, None]) -> Message:
+        if isinstance(message.data, str):
+            data: str | bytes = self._plain(message.data, seen, "")
+        else:
+            (data,) = self._pieces((message.data,), (), seen)
+        return replace(message, data=data) if data != message.data else message
+
+    def _pieces(
+        self,
+        pieces: Sequence[bytes],
+        headers: Headers,
+        seen: dict[str, None],
+        *,
+        note: bool = False,
+    ) -> list[bytes]:
+        if not any(pieces):
+            return list(pieces)
+        encoding = encoding_of(header_values(headers, "content-encoding"))
+        plain = pieces
+        if encoding:
+            try:
+                plain = opened(pieces, encoding)
+            except CannotOpenError:
+                if not _claims(pieces, encoding):
+                    raise
+                encoding = ""  # it says that it is compressed, and is not: its text is searched
+        content_type = header_value(headers, "content-type") or ""
+        charset = parameter(content_type, "charset").lower()
+        if charset.startswith(("utf-16", "utf-32")):
+            after, changed = self._wide(plain, charset, content_type, seen)
+        else:
+            after, changed = cut(
+                plain, lambda text: self._found(text, content_type, seen, note=note)
+            )
+        if not changed:
+            return list(pieces)
+        return closed(after, encoding) if encoding else after
+
+    def _found(
+        self, text: str, content_type: str, seen: dict[str, None], *, note: bool = False
+    ) -> list[Edit]:
+        if len(text) > FIELD_LIMIT:
+            spans = self._finder.looks(text, seen)
+        else:
+            spans = self._finder.body(text, content_type, seen)
+        if note:
+            _note(spans, seen)
+        return self._edits(spans)
+
+    def _wide(
+        self, pieces: Sequence[bytes], charset: str, content_type: str, seen: dict[str, None]
+    ) -> tuple[list[bytes], bool]:
+        """Redact text of two or four bytes a character; its pieces keep their shares of it."""
+        body = b"".join(pieces)
+        try:
+            text = body.decode(charset)
+        except (LookupError, UnicodeError):
+            return cut(pieces, lambda text: self._found(text, content_type, seen))
+        clean = self._plain(text, seen, content_type)
+        if clean == text:
+            return list(pieces), False
+        whole = clean.encode(charset)
+        result: list[bytes] = []
+        length = start = 0
+        for piece in pieces:
+            length += len(piece)
+            end = length * len(whole) // len(body)
+            result.append(whole[start:end])
+            start = end
+        return result, True
+
+    def _plain(self, text: str, seen: dict[str, None], content_type: str = "text/plain") -> str:
+        bare = text.encode("utf-8", "surrogatepass").decode("latin-1")
+        edits = self._found(bare, content_type, seen)
+        if not edits:
+            return text
+        return edited(bare, edits).encode("latin-1").decode("utf-8", "surrogatepass")
+
+    def _head(self, headers: Headers, seen: dict[str, None]) -> Headers:
+        result: list[tuple[str, str]] = []
+        # Most heads hold nothing that looks like a secret; one look at all lines says so.
+        possible = self._finder.possible("\n".join([value for _, value in headers]))
+        for name, value in headers:
+            spans = self._finder.header(name, value, seen, possible=possible)
+            _note(spans, seen)
+            result.append((name, self._apply(value, spans)) if spans else (name, value))
+        return tuple(result)
+
+    def _url(self, url: str, seen: dict[str, None]) -> list[Span]:
+        return self._finder.url(url, seen)
+
+    def _apply(self, text: str, spans: Sequence[Span]) -> str:
+        """Put placeholders into a head; in the user info of a URL they are percent-encoded."""
+        edits = self._edits(spans)
+        return edited(
+            text,
+            [
+                edit._replace(text=edit.text.replace("[", "%5B").replace("]", "%5D"))
+                if text[edit.end : edit.end + 1] == "@" and "://" in text[: edit.start]
+                else edit
+                for edit in edits
+            ],
+        )
+
+    def _edits(self, spans: Iterable[Span]) -> list[Edit]:
+        edits: list[Edit] = []
+        for span in spans:
+            new = self._placeholders.of(span.kind, readable(span.value)) if span.value else ""
+            edits.append(Edit(span.start, span.end, f'"{new}"' if span.quoted else new))
+        return edits
+
+
+def _note(spans: Iterable[Span], seen: dict[str, None]) -> None:
+    """Remember values that may be repeated elsewhere in the exchange."""
+    for span in spans:
+        if len(span.value) >= ECHOED and "[redacted:" not in span.value:
+            seen[span.value] = None
+
+
+def _claims(pieces: Sequence[bytes], encoding: str) -> bool:
+    """Say whether a body that could not be opened is text all the same."""
+    start = b"".join(pieces)[:512]
+    del encoding
+    return all(byte >= 32 or byte in b"\t\r\n" for byte in start)  # noqa: PLR2004 - the space
+
+
+def _omitted(body: bytes, error: CannotOpenError) -> Omitted:
+    return Omitted(len(body), hashlib.sha256(body).hexdigest(), f"not searched: {error}")
+
+
+def _names(option: str, names: Iterable[str]) -> frozenset[str]:
+    if isinstance(names, str):
+        raise OptionError(f"{option} must be a list of names, not the one text {names!r:.60}")
+    result = frozenset(names)
+    for name in result:
+        if not _is_name(name):
+            raise OptionError(f"{option} must hold names, not {name!r:.60}")
+    return result
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name.strip()) and len(name) <= _NAME_LIMIT
+
+
+def _pattern(kind: str, text: str) -> Kind:
+    if not _KIND.fullmatch(kind):
+        raise OptionError(
+            f"patterns: a kind has lower-case letters, digits and dashes, not {kind!r:.60}"
+        )
+    try:
+        pattern = re.compile(text)
+    except (re.error, TypeError) as error:
+        raise OptionError(f"patterns: {kind} is no regular expression: {error}") from None
+    if pattern.search("") is not None:
+        raise OptionError(f"patterns: {kind} finds the empty text; let it find at least one sign")
+    return Kind(kind, (), pattern)

@@ -1,0 +1,446 @@
+"""Whole exchanges without their secrets: heads, bodies, streams, compressed bodies, messages."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import zlib
+from typing import TYPE_CHECKING
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keploy_framework.errors import OptionError
+from keploy_framework.model import (
+    Direction,
+    Exchange,
+    Failure,
+    Message,
+    Piece,
+    Request,
+    Response,
+)
+from keploy_framework.redact import PLACEHOLDER, Placeholders, Redaction, is_placeholder
+from keploy_framework.redact.spans import Edit, Span, cut, disjoint, edited, moved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRET = "hunter2-and-more"
+KEY = "sk-" + "ant-api03-abcdefghij0123456789"
+JSON = (("Content-Type", "application/json"),)
+
+
+def exchange(request: Request, response: Response | None = None, **rest: object) -> Exchange:
+    return Exchange("1", Direction.INBOUND, request, response, 1, 2, **rest)  # type: ignore[arg-type]
+
+
+def every_byte(recorded: Exchange) -> str:
+    return repr(recorded)
+
+
+def test_nothing_of_a_login_stays() -> None:
+    """User info, query, headers, cookies, form, token, echo, failure, messages: all of it goes."""
+    basic = base64.b64encode(f"joe:{SECRET}".encode()).decode()
+    dirty = exchange(
+        Request(
+            "POST",
+            f"https://joe:{SECRET}@h.example/login?api_key=zzz987654&next=/#access_token=abc1234",
+            (
+                ("Authorization", f"Basic {basic}"),
+                ("Cookie", "session=s3ss10n-value; theme=dark-cookie"),
+                ("X-Api-Key", "k3y-k3y-k3y"),
+                ("Content-Type", "application/x-www-form-urlencoded"),
+                ("Referer", "https://h.example/?token=refer123456789"),
+            ),
+            f"user=joe&password={SECRET}".encode(),
+        ),
+        Response(
+            200,
+            headers=(
+                ("Set-Cookie", "session=n3w-s3ss10n; Path=/; HttpOnly"),
+                ("Set-Cookie", "gone=; Max-Age=0"),
+                ("Location", "/home?access_token=l0cation-token"),
+                ("Content-Type", "application/json"),
+            ),
+            pieces=(Piece(0.1, b'{"access_token": "t0ken-t0ken-t0ken", "you": "'
+                          + basic.encode() + b'"}'),),
+        ),
+        failure=Failure("builtins.OSError", f"cannot reach https://joe:{SECRET}@h.example"),
+        messages=(Message(0.1, "client", f'{{"password": "{SECRET}"}}'),
+                  Message(0.2, "server", KEY.encode())),
+    )  # fmt: skip
+
+    clean = Redaction.default().exchange(dirty)
+
+    text = every_byte(clean)
+    for secret in (
+        SECRET, basic, "zzz987654", "abc1234", "s3ss10n-value", "dark-cookie", "k3y-k3y-k3y",
+        "refer123456789", "n3w-s3ss10n", "l0cation-token", "t0ken-t0ken", KEY,
+    ):  # fmt: skip
+        assert secret not in text, secret
+    for kept in ("user=joe", "next=/", "Path=/; HttpOnly", "gone=; Max-Age=0", "session=", "theme="):
+        assert kept in text, kept
+    assert clean.response is not None
+    assert clean.response.pieces[0].at == 0.1
+
+
+def test_a_clean_exchange_is_left_as_it_is() -> None:
+    """Without a secret nothing changes, not even the spacing of JSON."""
+    body = b'{ "id":1.10 , "a" : [1,2 ,3],"id": 2, "u":"\\u00e9\xc3\xa9" }\n'
+    clean = exchange(
+        Request("GET", "http://h.example/a?b=%20c&d", (("Accept", "*/*"), ("a", "1"), ("A", "2"))),
+        Response(200, headers=JSON, pieces=(Piece(0, body[:7]), Piece(1, b""), Piece(2, body[7:]))),
+    )
+
+    assert Redaction.default().exchange(clean) == clean
+
+
+def test_redacting_twice_changes_nothing() -> None:
+    """A placeholder is no secret: a second pass, by another redaction, leaves it alone."""
+    body = json.dumps({"password": SECRET, "nested": json.dumps({"api_key": "abc"}), "k": KEY})
+    first = Redaction.default().exchange(
+        exchange(
+            Request(
+                "GET",
+                f"http://joe:{SECRET}@h/?token={KEY}",
+                (("Authorization", "Bearer " + KEY), ("Cookie", "a=b; c=d"), *JSON),
+                body.encode(),
+            )
+        )
+    )
+
+    assert Redaction.default().exchange(first) == first
+
+
+def test_equal_values_have_equal_placeholders_and_others_have_others() -> None:
+    """A token handed out in a body is the one that comes back in a header."""
+    redaction = Redaction.default()
+    handed_out = redaction.text('{"access_token": "abcdef1234567890"}', "application/json")
+    came_back = redaction.headers((("Authorization", "Bearer abcdef1234567890"),))[0][1]
+    another = redaction.headers((("Authorization", "Bearer zzzzzz1234567890"),))[0][1]
+
+    assert PLACEHOLDER.search(handed_out)[0] == came_back.removeprefix("Bearer ")  # type: ignore[index]
+    assert another != came_back
+    assert redaction.found == 2
+
+
+def test_json_keeps_every_byte_around_a_secret() -> None:
+    """A value is spliced out: spacing, number text, repeated keys and escapes stay."""
+    text = '{\n\t"n": 1.000e5,"n":2,  "password" :"a\\"b" ,"x":"\\ud83d\\ude00\\/" , "otp": 12 }'
+
+    clean = Redaction.default().text(text, "application/json")
+
+    assert clean == (
+        '{\n\t"n": 1.000e5,"n":2,  "password" :"[redacted:password:1]" ,"x":"\\ud83d\\ude00\\/" '
+        ', "otp": "[redacted:secret:1]" }'
+    )
+    json.loads(clean)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["id", "name", "password", "items"]), inner, max_size=4),
+        max_leaves=20,
+    )
+)
+def test_redacted_json_is_json_of_the_same_shape(value: object) -> None:
+    """Whatever goes in: the text stays valid, and all but the secrets keeps its value."""
+    after = json.loads(Redaction.default().text(json.dumps(value), "application/json"))
+
+    def check(old: object, new: object, *, secret: bool) -> None:
+        if isinstance(old, dict) and isinstance(new, dict):
+            assert old.keys() == new.keys()
+            for key in old:
+                check(old[key], new[key], secret=secret or key == "password")
+        elif isinstance(old, list) and isinstance(new, list):
+            assert len(old) == len(new)
+            for mine, theirs in zip(old, new, strict=True):
+                check(mine, theirs, secret=secret)
+        else:
+            assert old == new or (secret and is_placeholder(str(new)))
+
+    check(value, after, secret=False)
+
+
+SSE = (("Content-Type", "text/event-stream"),)
+
+
+@given(st.lists(st.integers(0, 200), max_size=12))
+def test_a_secret_that_is_cut_into_pieces_does_not_leak(cuts: list[int]) -> None:
+    """Wherever the pieces of an answer begin: their number stays, the secret goes."""
+    body = f'data: {{"a": "{KEY}"}}\n\ndata: [DONE]\n\n'.encode()
+    places = sorted({min(at, len(body)) for at in cuts} | {0, len(body)})
+    pieces = [body[a:b] for a, b in zip(places, places[1:], strict=False)]
+
+    clean = Redaction.default().pieces(pieces, SSE)
+
+    assert len(clean) == len(pieces)
+    assert b"".join(clean) == b'data: {"a": "[redacted:anthropic-key:1]"}\n\ndata: [DONE]\n\n'
+
+
+def test_a_secret_that_a_model_writes_in_steps_does_not_leak() -> None:
+    """Each event holds a harmless share; only their sum is the secret."""
+    shares = ["the key is ", "sk", "-ant", "-api03-abcd", "efgh1234", "5678 and", " no more"]
+    events = [f'data: {{"delta": {{"content": {json.dumps(each)}}}}}\n\n'.encode() for each in shares]
+
+    clean = Redaction.default().pieces(events, SSE)
+
+    assert len(clean) == len(events)
+    said = "".join(json.loads(piece[6:])["delta"]["content"] for piece in clean)
+    assert said == "the key is [redacted:anthropic-key:1] and no more"
+    for share in shares[1:5]:
+        assert share.encode() not in b"".join(clean)
+
+
+def test_arguments_that_a_model_writes_in_steps_do_not_leak() -> None:
+    """JSON in steps: the password is known by its name, which stands in another event."""
+    shares = ['{"user": "joe", "pass', 'word": "hun', 'ter2"', ', "n": 1}']
+    events = "".join(
+        f"data: {json.dumps({'index': 0, 'partial_json': each})}\n\n" for each in shares
+    )
+
+    clean = Redaction.default().text(events, "text/event-stream")
+
+    said = "".join(json.loads(line[6:])["partial_json"] for line in clean.split("\n\n") if line)
+    assert json.loads(said)["user"] == "joe"
+    assert "hun" not in clean
+    assert "ter2" not in clean
+
+
+def _deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": _deflate,
+    "br": brotli.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+}
+OPENERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.decompress,
+    "x-gzip": gzip.decompress,
+    "deflate": zlib.decompress,
+    "Deflate": zlib.decompress,
+    "br": brotli.decompress,
+    "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+}
+
+
+@pytest.mark.parametrize("encoding", PACKERS)
+def test_a_compressed_body_is_opened_and_closed_again(encoding: str) -> None:
+    """The secret goes, the encoding and the number of pieces stay."""
+    packed = PACKERS[encoding](json.dumps({"password": SECRET, "rest": "x" * 300}).encode())
+    head = (("Content-Encoding", encoding), *JSON)
+    pieces = [packed[:11], packed[11:20], packed[20:]]
+
+    clean = Redaction.default().pieces(pieces, head)
+
+    assert len(clean) == 3
+    opened = json.loads(OPENERS[encoding](b"".join(clean)))
+    assert opened == {"password": "[redacted:password:1]", "rest": "x" * 300}
+
+
+@pytest.mark.parametrize("encoding", PACKERS)
+def test_a_compressed_body_without_a_secret_keeps_its_bytes(encoding: str) -> None:
+    """What holds no secret is not compressed anew."""
+    packed = PACKERS[encoding](b'{"a": 1}')
+
+    assert Redaction.default().body(packed, (("Content-Encoding", encoding), *JSON)) == packed
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body"),
+    [
+        ("gzip, br", b"\x1f\x8b\x08 whatever"),
+        ("compress", b"\x1f\x9d\x90 whatever"),
+        ("gzip", gzip.compress(b"0" * (17 << 20))),
+        ("zstd", zstandard.ZstdCompressor().compress(b"0" * (17 << 20))),
+        ("br", brotli.compress(b"0" * (17 << 20), quality=1)),
+        ("gzip", b"\x00\x01\x02\x03 no gzip"),
+    ],
+)
+def test_what_cannot_be_searched_is_left_out_with_its_reason(encoding: str, body: bytes) -> None:
+    """An unknown encoding, two of them, a bomb, garbage: length and digest are kept, no byte."""
+    head = (("Content-Encoding", encoding),)
+    clean = Redaction.default().exchange(
+        exchange(Request("GET", "http://h/"), Response(200, headers=head, pieces=(Piece(0, body),)))
+    )
+
+    assert clean.response is not None
+    assert clean.response.pieces == ()
+    assert clean.response.omitted is not None
+    assert clean.response.omitted.size == len(body)
+    assert "not searched" in clean.response.omitted.reason
+
+
+def test_a_body_that_only_says_that_it_is_compressed_is_searched_as_text() -> None:
+    """An application that sets the header itself, and sends text: its secrets go, too."""
+    clean = Redaction.default().body(b'{"password": "abc"}', (("Content-Encoding", "gzip"), *JSON))
+
+    assert clean == b'{"password": "[redacted:password:1]"}'
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16-le", "utf-32"])
+def test_wide_text_is_searched_as_text(charset: str) -> None:
+    """A charset of two or four bytes a character hides nothing."""
+    head = (("Content-Type", f"application/json; charset={charset}"),)
+
+    clean = Redaction.default().pieces(
+        [json.dumps({"password": SECRET}).encode(charset)[at : at + 30] for at in (0, 30, 60, 90, 120)],
+        head,
+    )
+
+    assert SECRET not in b"".join(clean).decode(charset)
+    assert len(clean) == 5
+
+
+def test_multipart_hides_fields_and_looks_into_files() -> None:
+    """A field by its name, a JSON file by its fields, an ordinary file not at all."""
+    body = (
+        '--B\r\nContent-Disposition: form-data; name="password"\r\n\r\nhun\r\nter\r\n'
+        '--B\r\nContent-Disposition: form-data; name="f"; filename="a.json"\r\n'
+        'Content-Type: application/json\r\n\r\n{"api_key": "abc"}\r\n'
+        '--B\r\nContent-Disposition: form-data; name="g"; filename="g.bin"\r\n\r\n\x00\xff\r\n--B--\r\n'
+    )
+
+    clean = Redaction.default().text(body, 'multipart/form-data; boundary="B"')
+
+    assert "hun" not in clean
+    assert '{"api_key": "[redacted:api-key:1]"}' in clean
+    assert clean.endswith("\x00\xff\r\n--B--\r\n")
+
+
+def test_more_names_and_patterns_can_be_given_and_some_be_left() -> None:
+    """Own headers, fields and patterns; names and values that are none."""
+    redaction = Redaction(
+        headers=["X-Pet"],
+        fields=["pet_name"],
+        patterns={"order-number": r"ORD-([0-9]{6})"},
+        allow=["X-Api-Key", "theme"],
+        allow_values=["public-password"],
+    )
+
+    assert redaction.headers((("x-pet", "rex"), ("x-api-key", "abc"))) == (
+        ("x-pet", "[redacted:token:1]"),
+        ("x-api-key", "abc"),
+    )
+    assert redaction.headers((("Cookie", "theme=dark; sid=1"),))[0][1] == (
+        "theme=dark; sid=[redacted:cookie:1]"
+    )
+    assert redaction.text('{"petName": "rex2", "password": "public-password"}', "application/json") == (
+        '{"petName": "[redacted:secret:1]", "password": "public-password"}'
+    )
+    assert redaction.text("see ORD-123456") == "see ORD-[redacted:order-number:1]"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": "X-One"},
+        {"fields": [""]},
+        {"fields": [7]},
+        {"patterns": {"Bad Kind": "x"}},
+        {"patterns": {"a": "("}},
+        {"patterns": {"a": "x*"}},
+        {"patterns": {"a": 7}},
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, object]) -> None:
+    """A text for a list, an empty name, a pattern that is none or finds nothing."""
+    with pytest.raises(OptionError):
+        Redaction(**options)  # type: ignore[arg-type]
+
+
+def test_the_head_of_a_scheme_stays() -> None:
+    """Schemes say how a request is authorized; only what follows is secret."""
+    values = ["Bearer abc", "Digest username=a, response=b", "AWS4-HMAC-SHA256 Credential=x/y", "raw"]
+    clean = [Redaction.default().headers((("Authorization", v),))[0][1] for v in values]
+
+    assert clean == [
+        "Bearer [redacted:bearer:1]",
+        "Digest [redacted:digest:1]",
+        "AWS4-HMAC-SHA256 [redacted:aws-signature:1]",
+        "[redacted:authorization:1]",
+    ]
+
+
+def test_windows_redact_long_bodies_in_bounded_memory() -> None:
+    """Secrets across the edges of reads and of windows go, and all else stays."""
+    window = Redaction.default().window(())
+    assert window is not None
+    filler = b"0123456789 abcdef \n" * 700  # so that each secret lies elsewhere
+    body = b"".join(filler[: 12_000 + number] + b" " + KEY.encode() + b" " for number in range(40))
+
+    out = b"".join(window.feed(body[at : at + 4_099]) for at in range(0, len(body), 4_099))
+    out += window.finish()
+
+    assert KEY.encode() not in out
+    assert out == body.replace(KEY.encode(), b"[redacted:anthropic-key:1]")
+
+
+@pytest.mark.parametrize(
+    ("headers", "searched"),
+    [
+        ((), True),
+        ((("Content-Encoding", "identity"),), True),
+        ((("Content-Encoding", "gzip"),), False),
+        ((("Content-Encoding", "gzip, br"),), False),
+        ((("Content-Type", "text/plain; charset=utf-16"),), False),
+        ((("Content-Type", "text/plain; charset=utf-8"),), True),
+    ],
+)
+def test_a_long_body_that_cannot_be_searched_has_no_window(
+    headers: tuple[tuple[str, str], ...], searched: bool
+) -> None:
+    """Compressed or wide text cannot be searched by parts."""
+    assert (Redaction.default().window(headers) is not None) is searched
+
+
+@given(
+    st.text("ab", max_size=30),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 6), st.text("xy", max_size=5)), max_size=5),
+    st.lists(st.integers(0, 30), max_size=6),
+)
+def test_edits_and_moved_offsets_agree(
+    text: str, raw: list[tuple[int, int, str]], offsets: list[int]
+) -> None:
+    """Cutting the edited text at the moved offsets gives pieces that join to it again."""
+    spans = disjoint([Span(a, min(a + n, len(text)), "k", t) for a, n, t in raw if a < len(text)], text)
+    edits = [Edit(span.start, span.end, span.value) for span in spans]
+    places = sorted(min(offset, len(text)) for offset in offsets)
+    after = edited(text, edits)
+
+    new = moved(places, edits)
+
+    assert new == sorted(new)
+    assert all(0 <= at <= len(after) for at in new)
+    assert moved([len(text)], edits) == [len(after)]
+    pieces = [text[a:b].encode() for a, b in zip([0, *places], [*places, len(text)], strict=True)]
+    result, changed = cut(pieces, lambda _: edits)
+    assert b"".join(result) == after.encode()
+    assert len(result) == len(pieces)
+    assert changed is bool(edits)
+
+
+def test_placeholders_are_numbered_by_kind() -> None:
+    """Each kind counts by itself; a value keeps its first kind; a placeholder is its own."""
+    placeholders = Placeholders()
+
+    assert [placeholders.of("a", "1"), placeholders.of("b", "2"), placeholders.of("a", "3")] == [
+        "[redacted:a:1]",
+        "[redacted:b:1]",
+        "[redacted:a:2]",
+    ]
+    assert placeholders.of("b", "1") == "[redacted:a:1]"
+    assert placeholders.of("b", "[redacted:z:9]") == "[redacted:z:9]"
