@@ -5,7 +5,20 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from . import chains, crowds, failures, fan_outs, hit_ratios, imports, lengths, retries, wrappers
+from . import (
+    chains,
+    crowds,
+    failures,
+    fan_outs,
+    hedges,
+    hit_ratios,
+    imports,
+    lengths,
+    rejections,
+    retries,
+    stacks,
+    wrappers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +45,9 @@ ROWS: tuple[Row, ...] = (
     *lengths.rows(),
     *wrappers.rows(),
     *retries.rows(),
+    *stacks.rows(),
+    *rejections.rows(),
+    *hedges.rows(),
     *hit_ratios.rows(),
     *imports.rows(),
     *crowds.rows(),

@@ -15,7 +15,7 @@ from .measure import figure
 from .observing import MODES, observed
 from .peers import CONCURRENCY, PLENTY, ROOM, distribution
 from .row import Measured, Row
-from .subjects import bare_chain, passes
+from .subjects import bare_chain, passes, suspends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +79,15 @@ def rows() -> Iterator[Row]:
         unit="",
         budget=1.0,
         measure=_herd,
+    )
+    yield Row(
+        key="wrapper.cache-herd-cost.off",
+        title=f"Cache, {_HERD:,} callers of one missing key: the time of all of them, "
+        f"{MODES['off']}",
+        against="a dict of tasks written by hand, one for each miss",
+        unit="x",
+        budget=0.6,
+        measure=_herd_cost,
     )
 
 
@@ -256,3 +265,54 @@ async def _herd(effort: Effort, peers: Peers) -> Measured:
     return Measured(
         ours=figure([bodies]), broken=f"{wrong} callers got something else" if wrong else None
     )
+
+
+async def _herd_cost(effort: Effort, peers: Peers) -> Measured:
+    del peers
+    try:
+        cache = _cache(suspends)
+    except ModuleNotFoundError as error:
+        return _absent(error)
+    with observed("off"):
+        return await beside(
+            _herd_of(_TaskPerMiss().execute),
+            _herd_of(cache.execute),
+            effort,
+            {},
+            lambda _: None,
+            extra={"`gather` of bare calls": _herd_of(passes)},
+        )
+
+
+def _herd_of(call: Timed) -> Timed:
+    """Return what asks, each time it is called, a thousand times at once for another key."""
+    numbers = itertools.count()
+
+    async def run(_: int) -> bool:
+        key = next(numbers)
+        return await asyncio.gather(*[call(key) for _ in range(_HERD)]) == [key] * _HERD
+
+    return run
+
+
+class _TaskPerMiss:
+    """What is mostly written by hand: whoever misses starts a task, and all wait for it."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, asyncio.Task[int]] = {}
+        self.kept: dict[int, int] = {}
+
+    async def execute(self, key: int) -> int:
+        if key in self.kept:
+            return self.kept[key]
+        task = self.tasks.get(key)
+        if task is None:
+            task = self.tasks[key] = asyncio.create_task(self._compute(key))
+        return await asyncio.shield(task)
+
+    async def _compute(self, key: int) -> int:
+        try:
+            value = self.kept[key] = await suspends(key)
+        finally:
+            del self.tasks[key]
+        return value

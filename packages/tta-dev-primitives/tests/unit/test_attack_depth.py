@@ -48,6 +48,7 @@ NESTINGS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NESTINGS)
 def test_a_thousand_levels_are_built_walked_and_drawn_in_reasonable_time(name: str) -> None:
     """Only running needs a stack."""

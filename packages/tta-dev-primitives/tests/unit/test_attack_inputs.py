@@ -454,6 +454,7 @@ def test_what_a_failing_step_held_is_freed_with_its_exception(build: Any, mode: 
         gc.enable()
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_many_runs(mode: str) -> None:
     """What a run builds is gone after it."""
     workflow = step(same) >> (step(same) | double) >> (lambda pair: pair[0])

@@ -237,6 +237,7 @@ async def test_nobody_always_comes_first() -> None:
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=10)  # each example builds up a block by single calls
 @given(st.floats(min_value=0.1, max_value=1000.0), st.floats(min_value=1.0, max_value=1.05))
 def test_a_ratio_holds_though_the_machine_slows_down(ratio: float, drift: float) -> None:
@@ -247,7 +248,7 @@ def test_a_ratio_holds_though_the_machine_slows_down(ratio: float, drift: float)
         machine.slowness *= drift ** (1 / 4)
         return machine.now
 
-    effort = measure.Effort(rounds=5, block=1.0, fresh=1, failures=1, crowd=1, long=1, requests=1)
+    effort = measure.Effort(rounds=5, block=0.02, fresh=1, failures=1, crowd=1, long=1, requests=1)
     found = asyncio.run(
         measure.compare(
             machine.call("base", 1.0), {"a": machine.call("a", ratio)}, effort, clock=clock
@@ -256,6 +257,7 @@ def test_a_ratio_holds_though_the_machine_slows_down(ratio: float, drift: float)
     assert found["a"].median == pytest.approx(ratio, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", rows.ROWS, ids=lambda one: one.key)
 async def test_every_row_can_be_run(one: Any) -> None:
     """Each gives a figure, or says which module is not part of this version."""

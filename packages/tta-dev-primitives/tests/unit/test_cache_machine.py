@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -237,6 +238,7 @@ class CacheMachine(RuleBasedStateMachine):
             assert len(self.cache.store.entries) <= ROOM
 
 
+@pytest.mark.slow
 def test_the_cache_does_what_the_model_does() -> None:
     """In any order of calls, ends, failures, cancels, waits and invalidations."""
     run_state_machine_as_test(

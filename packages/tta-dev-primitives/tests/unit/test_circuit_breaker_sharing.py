@@ -6,8 +6,9 @@ import asyncio
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -196,3 +197,44 @@ async def test_two_primitives_with_one_breaker_open_together() -> None:
             await step.execute("x")
         assert caught.value.name == "provider"
     assert one.breaker is two.breaker is breaker
+
+
+class _Crossing:
+    """A configuration where whoever asks for the number of probes lets another one catch up.
+
+    All may arrive between the question and the count only where nothing keeps them apart.
+    """
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+        self._meeting = threading.Barrier(THREADS)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._config, name)
+
+    @property
+    def half_open_max_calls(self) -> int:
+        with suppress(threading.BrokenBarrierError):
+            self._meeting.wait(0.1)
+        limit: int = self._config.half_open_max_calls
+        return limit
+
+
+def test_threads_that_ask_at_the_same_moment_get_no_more_probes_than_there_are() -> None:
+    """The question whether a probe is free and the taking of it are one step."""
+    now = 0.0
+    breaker = Breaker(failure_threshold=1, recovery_timeout=1.0, clock=lambda: now)
+    breaker.open()
+    now = 2.0
+    breaker.circuit.config = cast("Any", _Crossing(breaker.config))
+    given: list[int] = []
+
+    def ask(number: int) -> None:
+        del number
+        with suppress(CircuitOpenError):
+            given.append(breaker.acquire())
+
+    in_threads(ask)
+
+    assert len(given) == 1
+    assert breaker.statistics().rejected == THREADS - 1

@@ -254,6 +254,7 @@ def test_control_flow_of_an_attempt_ends_the_call() -> None:
     assert step.ended == {0: "CancelledError", 1: "Stop"}
 
 
+@pytest.mark.slow
 def test_ten_thousand_runs_leave_no_task_behind() -> None:
     """With winners of both kinds, failures and cancellations among them (case 57)."""
     rng = random.Random(7)

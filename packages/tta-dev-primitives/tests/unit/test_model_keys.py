@@ -110,6 +110,7 @@ def every_change() -> dict[str, Request]:
     return made
 
 
+@pytest.mark.slow
 def test_no_two_requests_share_a_key() -> None:
     """Over every change of a single field of every request (case 68)."""
     requests = every_change()

@@ -348,6 +348,7 @@ def _random_workflow(rng: random.Random, depth: int) -> Any:
     return make(inner, max_concurrency=limit, **policies[kind - 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_ten_thousand_random_runs_leave_no_task(mode: str) -> None:
     """Over all policies, nested, a third of them cancelled at a random moment."""

@@ -189,6 +189,7 @@ class Membership(RuleBasedStateMachine):
         assert all(key == found.key for key, found in self.policy.entries.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_policy_holds_what_was_put_and_not_taken(name: str) -> None:
     """Whatever is put, used, dropped and evicted in whatever order."""

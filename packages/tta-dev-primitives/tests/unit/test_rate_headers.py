@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,6 +63,25 @@ def passing(limiter: RateLimiter, cost: float | None = None) -> int:
 def test_durations_are_read_as_go_writes_them(text: str, seconds: float | None) -> None:
     """Or as a plain number; else not at all."""
     assert read_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["9" * 100_000 + "x", "1h" * 50_000, "9" * 65])
+def test_what_is_too_long_for_a_duration_is_not_taken_apart(text: str) -> None:
+    """A header of a hundred thousand digits would hold the loop for minutes."""
+    assert read_duration(text) is None
+
+
+@pytest.mark.parametrize("zone", ["GMT", "-0000", "+0000", ""])
+def test_a_date_without_a_zone_is_utc(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine's own zone is."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        headers = {"retry-after": f"Thu, 01 Jan 1970 00:01:00 {zone}"}
+        assert read_retry_after(headers, unix_time=50.0) == 10.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_headers_of_openai() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 _FOREIGN = """
 import sys
 before = set(sys.modules)
@@ -47,11 +49,9 @@ def test_the_usual_import_loads_only_the_modules_that_it_needs() -> None:
         "tta_dev_primitives",
         "tta_dev_primitives._exports",
         "tta_dev_primitives.core",
-        "tta_dev_primitives.core.annotations",
         "tta_dev_primitives.core.base",
         "tta_dev_primitives.core.clock",
         "tta_dev_primitives.core.context",
-        "tta_dev_primitives.core.crew",
         "tta_dev_primitives.core.engine",
         "tta_dev_primitives.core.notes",
         "tta_dev_primitives.core.parallel",
@@ -76,6 +76,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
+@pytest.mark.slow
 def test_ten_thousand_concurrent_executions_stay_under_a_gigabyte_and_leave_no_task() -> None:
     """The whole process, interpreter and all; in truth some kilobytes for each."""
     assert int(_python(_CROWD)) < 1_000_000_000

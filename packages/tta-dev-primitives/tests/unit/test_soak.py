@@ -4,6 +4,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "soak.py"
 
 
@@ -17,6 +19,7 @@ def load() -> Any:
     return module
 
 
+@pytest.mark.slow
 async def test_many_mixed_calls_leave_nothing_behind() -> None:
     """Every call has one outcome, no task is left, and the loop has nothing to complain of."""
     blocks, outcomes, left, complaints = await load().soak(10_000, seed=7)

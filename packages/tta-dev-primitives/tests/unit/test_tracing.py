@@ -399,6 +399,7 @@ async def test_what_a_step_hands_over_stands_below_the_step(
     assert len({record.span_id for record in records}) == len(records)
 
 
+@pytest.mark.slow
 async def test_a_thousand_concurrent_runs_do_not_mix() -> None:
     """Each run is one trace of its own, each record below its own parent."""
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, cast
 
 from tta_dev_primitives.cli.problems import UsageProblem
 from tta_dev_primitives.core.context import WorkflowContext
+from tta_dev_primitives.core.frozen import Frozen
 from tta_dev_primitives.errors import ConfigurationError
 
 __all__ = ("OutputClosed", "as_json", "context_from", "read", "write_out")
@@ -125,6 +126,8 @@ def as_json(value: object, *, indent: int | None = None) -> str | None:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Frozen):
+        return {name: getattr(value, name) for name in value.record_fields}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     dump = getattr(cast("object", value), "model_dump", None)

@@ -147,6 +147,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     @name.setter
     def name(self, value: str) -> None:
         self._name = check_name(value)
+        self._place = None  # it has the name before
 
     @property
     def type_name(self) -> str:
@@ -720,10 +721,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         return found
 
     def stand_at(self, site: engine.Site) -> None:
-        """Remember the place at which further runs are counted by `_alone` (for the engine)."""
-        if self._direct is not None and self._place is not site:
-            site.stand_alone(self, outermost=True)
-            self._place = site
+        """Hear of the place at which a run by itself is counted; see `core/wrapper.py`."""
 
     @property
     def signature(self) -> tuple[Any, Any]:

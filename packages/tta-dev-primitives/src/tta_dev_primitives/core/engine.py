@@ -198,17 +198,18 @@ class Site:
     """
 
     __slots__ = (
-        "alone",
         "children",
         "framed_pairs",
         "kind",
         "name",
+        "outermost",
         "pairs",
         "path",
         "push",
         "state",
         "stats",
         "tick",
+        "well",
     )
 
     def __init__(
@@ -227,7 +228,10 @@ class Site:
         self.children: tuple[Site, ...] | None = None
         self.pairs: Any = None  # what a composite prepared for a counted run at this place
         self.framed_pairs: Any = None  # and for a framed one
-        self.alone: Any = None  # for a wrapper that runs its step by itself, see `stand_alone`
+        self.outermost: bool = False
+        """Whether the owner counts its own calls here; else a composite above does."""
+        self.well: Callable[[float], None] | None = None
+        """Counts a call of a wrapper that took all the time of its step; see `stand_alone`."""
 
     def open(self, owner: Node) -> tuple[Site, ...]:
         """Return the places of the owner's children, made when first asked for."""
@@ -256,35 +260,47 @@ class Site:
         if self.stats is not None:
             self.stats.failed(duration, error)
 
-    def stand_alone(self, owner: Node, *, outermost: bool) -> Any:
+    def stand_alone(self, owner: Node) -> Callable[[float], None]:
         """Prepare for calls of the owner that take as long as the one call of its first child.
 
         Returns:
-            Where the child's duration goes, where the owner's goes, and what counts both; if the
-            owner is not `outermost`, a composite above counts and times it. Kept in `alone`.
+            What counts both (the owner's only where it is `outermost`), given when they began.
+            Kept in `well`. A function of its own, for it is called once per run.
         """
         first = self.open(owner)[0]
-        if outermost:
-            self.alone = first.push, self.push, self._tick_of((first, self))
-        else:
-            self.alone = first.push, _ignore, first.tick
-        return self.alone
+        push = first.push
+        if self.outermost:
+            own, tick = self.push, self._tick_of((first, self))
 
-    def went_well(self, owner: Node, began: float) -> None:
-        """Count a call of the owner, and that of its first child, which took all of its time."""
-        push, own, tick = self.alone or self.stand_alone(owner, outermost=False)
-        took = began - clock.now()
-        push(took)
-        own(took)
-        tick()
+            def well(began: float) -> None:
+                took = began - clock.now()
+                push(took)
+                own(took)
+                tick()
+
+        else:
+            tick = first.tick
+
+            def well(began: float) -> None:
+                push(began - clock.now())
+                tick()
+
+        self.well = well
+        return well
 
     def went_wrong(self, owner: Node, began: float, error: BaseException) -> None:
-        """Count a call of the owner that failed with its first child; as `went_well`."""
-        took = clock.now() - began
-        _, own, _ = self.alone or self.stand_alone(owner, outermost=False)
-        self.open(owner)[0].failed(took, error)
-        if own is not _ignore:
-            self.failed(took, error)
+        """Count a call of the owner that failed with its first child; as `well`."""
+        self.open(owner)[0].failed(clock.now() - began, error)
+        self.ended(began, error)
+
+    def ended(self, began: float, error: BaseException | None = None) -> None:
+        """Count a call of the owner alone, unless a composite above does."""
+        if self.outermost:
+            took = clock.now() - began
+            if error is None:
+                self.took(took)
+            else:
+                self.failed(took, error)
 
     def tick_all(self, *, own: bool) -> Callable[[], object]:
         """Return what counts a run that ended well for every child, and for this place if `own`."""
@@ -825,7 +841,7 @@ def status_of(error: BaseException | None) -> Status:
     """Return how a call that raised `error` ended."""
     if error is None:
         return "ok"
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):  # or closed unfinished
         return "cancelled"
     return "filtered" if isinstance(error, Filtered) else "error"
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
+
+from tta_dev_primitives.core.frozen import Frozen
 
 __all__ = ("Outcome",)
 
 T = TypeVar("T", covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome(Generic[T]):
+class Outcome(Frozen, Generic[T]):
     """What became of one branch or item where errors are collected.
 
     Example:
@@ -23,10 +23,16 @@ class Outcome(Generic[T]):
         1
     """
 
-    value: T | None = None
+    __slots__ = ("error", "value")
+
+    value: T | None
     """What it returned; None when it failed."""
-    error: Exception | None = None
+    error: Exception | None
     """What it raised; None when it succeeded."""
+
+    def __init__(self, *, value: T | None = None, error: Exception | None = None) -> None:
+        """Take one of the two, or none where the branch returned None."""
+        self._fill(value=value, error=error)
 
     @property
     def ok(self) -> bool:

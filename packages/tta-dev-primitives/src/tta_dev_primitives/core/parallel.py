@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextvars import copy_context
+from functools import cache
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overload
 
@@ -25,7 +26,6 @@ from tta_dev_primitives.core.base import (
     nested_awaitable,
     path_safe,
 )
-from tta_dev_primitives.core.crew import Crew
 from tta_dev_primitives.errors import CompositionError, ConfigurationError, QuorumError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from tta_dev_primitives.core.base import AsyncStep, SyncStep, WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
+    from tta_dev_primitives.core.crew import Crew
     from tta_dev_primitives.core.outcome import Outcome
 
 __all__ = ("ErrorPolicy", "FanOut", "Parallel", "ParallelPrimitive", "fan_out")
@@ -451,6 +452,14 @@ class ParallelPrimitive(Composite[TIn, TOut]):
             raise race.take_failure()
 
 
+@cache
+def _crew_class() -> type[Crew]:
+    """Return what starts and awaits the branches."""
+    from tta_dev_primitives.core.crew import Crew  # noqa: PLC0415 - with the first fan-out
+
+    return Crew
+
+
 class _Race:
     """One run of a Parallel: what each branch gave, and when that is enough."""
 
@@ -473,7 +482,7 @@ class _Race:
     def __init__(self, owner: ParallelPrimitive[Any, Any], context: WorkflowContext) -> None:
         self.owner = owner
         self.context = context
-        self.crew = Crew()
+        self.crew = _crew_class()()
         self.results: list[Any] = [_NOT_DONE] * len(owner.nodes)
         self.errors: list[tuple[int, Exception]] = []
         self.done = 0

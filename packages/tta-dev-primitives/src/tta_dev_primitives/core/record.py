@@ -6,10 +6,10 @@ the first observer, so that importing the core does not pay for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tta_dev_primitives.core import clock
+from tta_dev_primitives.core.frozen import Frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,13 +22,24 @@ Status: TypeAlias = Literal["ok", "error", "cancelled", "filtered"]
 """How a call ended. `filtered`: a Filter ended the chain on purpose; `cancelled`: from outside."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Frozen):
     """One call of one primitive that has begun.
 
     `span_id` is the same in the `Record` that follows, and in `traceparent` headers that are made
     inside the call.
     """
+
+    __slots__ = (
+        "attempt",
+        "context",
+        "name",
+        "parent_span_id",
+        "path",
+        "span_id",
+        "start",
+        "trace_id",
+        "type",
+    )
 
     name: str
     """The primitive's own name."""
@@ -60,7 +71,6 @@ class Call:
         return clock.unix_time(self.start)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Record(Call):
     """One call of one primitive, ended.
 
@@ -73,6 +83,8 @@ class Record(Call):
         >>> [(record.path, record.status) for record in records]
         [('upper', 'ok')]
     """
+
+    __slots__ = ("attributes", "end", "error", "status")
 
     end: float
     """The engine's clock at the end, in seconds."""

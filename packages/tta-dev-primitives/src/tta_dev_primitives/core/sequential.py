@@ -17,7 +17,6 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
 from tta_dev_primitives.core import clock, engine, notes
-from tta_dev_primitives.core.annotations import check_fit
 from tta_dev_primitives.core.base import (
     MISSING,
     Composite,
@@ -110,7 +109,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
             for number, candidate in enumerate(cast("Sequence[object]", steps), 1)
         ]
         for left, right in pairwise(lifted):
-            check_fit(left, right)
+            _check_fit(left, right)
         self._steps = tuple(lifted)
 
     @property
@@ -148,7 +147,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
 
     def _with_nodes(self, nodes: tuple[WorkflowPrimitive[Any, Any], ...]) -> Any:
         for left, right in pairwise(nodes):
-            check_fit(left, right)
+            _check_fit(left, right)
         return super()._with_nodes(nodes)
 
     @property
@@ -412,8 +411,14 @@ def chain(
     Raises:
         CompositionError: Their annotated types cannot fit.
     """
-    check_fit(left, right)
+    _check_fit(left, right)
     made: SequentialPrimitive[Any, Any] = _new(SequentialPrimitive)
     made._link = (left, right)
     made._ends = (left.edges[0], right.edges[1])
     return made
+
+
+def _check_fit(left: WorkflowPrimitive[Any, Any], right: WorkflowPrimitive[Any, Any]) -> None:
+    from tta_dev_primitives.core.annotations import check_fit  # noqa: PLC0415 - only to compose
+
+    check_fit(left, right)

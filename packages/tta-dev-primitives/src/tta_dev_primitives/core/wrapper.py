@@ -1,12 +1,25 @@
 """`Wrapper`: the base of primitives that put something around one step.
 
-Most wrappers stand around one asynchronous function that takes just the input, and most runs of
-them succeed. A class makes these runs cheap in its `_execute_impl(context, input_data, site=None)`:
-where `self._direct` is set and nobody listens, or only the recorder does (then a composite above
-has given `site`), it awaits `self._direct(input_data)` at once, and tells `site.alone` how long
-that took. Only when something else than a plain result comes out, it goes the long way. Such a
-class says `_alone = _execute_impl`: when it is executed by itself, the engine then leaves the
-context out (None) from the second run on, and it makes one when it needs it.
+Most runs of a wrapper succeed, and all that listens to most of them is the default recorder. A
+class makes these runs cheap in its `_execute_impl(context, input_data, site=None)`:
+
+    place = site
+    if place is None and engine.listening is not None:
+        place = self._find_place()
+        if place is None:
+            return await self._observed(...)  # somebody wants frames: the long way, by a `Run`
+    direct = self._direct
+    result = await (
+        direct(input_data) if direct is not None else self.start(context, input_data, place)
+    )
+
+and counts the call where there is a place: `(place.well or place.stand_alone(self))(began)`, or
+`place.went_wrong(self, began, error)`, or `place.ended(began)` where the step was not called. Most
+wrappers stand around one asynchronous function that takes just the input; that is `self._direct`,
+and needs no context. So such a class says `_alone = _execute_impl`: when it is executed by itself,
+the engine then leaves the context out (None) from the second run on, and it makes one when it needs
+it. Where the context is None, a site that is given is the wrapper's own: a `Run` finds it by
+itself, and must not be given it, or it would take it for one that a composite above counts at.
 """
 
 from __future__ import annotations
@@ -15,6 +28,7 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from tta_dev_primitives.core import engine
 from tta_dev_primitives.core.base import (
     MISSING,
     Composite,
@@ -28,8 +42,6 @@ from tta_dev_primitives.errors import CompositionError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from tta_dev_primitives.core import engine
 
 __all__ = ("Wrapper", "called", "decorate_async", "whole_step")
 
@@ -54,12 +66,23 @@ class Wrapper(Composite[TIn, TOut]):
         """The types of the step inside."""
         return self._steps[0].signature
 
-    def start(self, context: Any, input_data: Any) -> Awaitable[Any]:
-        """Start the first step where nobody listens; the result is to be awaited at once."""
+    def start(
+        self, context: Any, input_data: Any, place: engine.Site | None = None
+    ) -> Awaitable[Any]:
+        """Start the first step where nobody wants frames; the result is to be awaited at once.
+
+        Args:
+            context: The run's context.
+            input_data: The step's input.
+            place: Where the run is counted; the caller counts the step's call as well.
+        """
+        bound = self._bound or self._bind()
         direct = self._direct
         if direct is not None:
             return direct(input_data)
-        return (self._bound or self._bind())(context, input_data)
+        if place is not None:
+            bound = (place.pairs or self.calls_at(place))[0]
+        return bound(context, input_data)
 
     def _bind(self) -> Callable[..., Awaitable[Any]]:
         """Find what to call: the bare function where it takes just the input."""
@@ -68,11 +91,27 @@ class Wrapper(Composite[TIn, TOut]):
         self._bound = self.calls[0]
         return self._bound
 
+    def _find_place(self) -> engine.Site | None:
+        """Return where a run by itself is counted; None if frames are wanted or nobody listens."""
+        state = engine.listening
+        if state is not None:
+            state = engine.state_for_run(state)
+        if state is None or state.always_framed or (state.log_possible() and state.framed()):
+            return None
+        place = self._place
+        if place is None or place.state is not state:
+            place = self.site(state, self.name)
+            self.stand_at(place)
+        return place
+
     def stand_at(self, site: engine.Site) -> None:
-        """Remember the place at which further runs are counted by `_alone` (for the engine)."""
-        if self._bound is None:
-            self._bind()
-        super().stand_at(site)
+        """Remember the place at which further runs by itself are counted (for the engine)."""
+        if self._place is not site:
+            if self._bound is None:
+                self._bind()
+            site.outermost = True
+            site.stand_alone(self)
+            self._place = site
 
     def _copy(self) -> Any:
         copy = super()._copy()

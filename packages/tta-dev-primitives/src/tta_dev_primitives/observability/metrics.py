@@ -16,12 +16,12 @@ import math
 import os
 import threading
 from collections import deque
-from dataclasses import dataclass, fields
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from tta_dev_primitives.core import engine
+from tta_dev_primitives.core.frozen import Frozen
 from tta_dev_primitives.errors import Filtered
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ OTHER_ERROR = "_OTHER"  # the fallback value of `error.type` in OpenTelemetry's 
 _logger = logging.getLogger("tta_dev_primitives")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrimitiveMetrics:
+class PrimitiveMetrics(Frozen):
     """The counts and durations of one place, as they stood when they were read.
 
     Durations are those of calls that succeeded, in seconds, so that quick failures do not make a
@@ -74,6 +73,26 @@ class PrimitiveMetrics:
         >>> metrics.total, metrics.success_rate
         (1, 1.0)
     """
+
+    __slots__ = (
+        "cancelled",
+        "error_counts",
+        "failed",
+        "filtered",
+        "max",
+        "mean",
+        "min",
+        "name",
+        "p50",
+        "p90",
+        "p95",
+        "p99",
+        "path",
+        "success_rate",
+        "successful",
+        "total",
+        "type",
+    )
 
     name: str
     """The primitive's own name."""
@@ -113,11 +132,11 @@ class PrimitiveMetrics:
     def to_dict(self) -> dict[str, object]:
         """Return the record as plain data that JSON can hold; unknown durations are None."""
         plain: dict[str, object] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in self.record_fields:
+            value = getattr(self, name)
             if isinstance(value, float) and math.isnan(value):
                 value = None
-            plain[field.name] = dict(self.error_counts) if field.name == "error_counts" else value
+            plain[name] = dict(self.error_counts) if name == "error_counts" else value
         return plain
 
 
@@ -192,7 +211,7 @@ class PlaceStats:
         """Take a call that did not end well; its duration is not kept."""
         del duration
         with self._lock:
-            if isinstance(error, asyncio.CancelledError):
+            if isinstance(error, (asyncio.CancelledError, GeneratorExit)):  # or closed unfinished
                 self._cancelled += 1
             elif isinstance(error, Filtered):
                 self._filtered += 1
@@ -216,9 +235,10 @@ class PlaceStats:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class Tally(Frozen):
     """The raw counts of one place at one moment."""
+
+    __slots__ = ("cancelled", "errors", "failed", "filtered", "successful", "window")
 
     successful: int
     failed: int

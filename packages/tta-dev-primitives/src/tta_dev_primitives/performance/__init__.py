@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from tta_dev_primitives.performance.semantic import SemanticIndex as SemanticIndex
     from tta_dev_primitives.performance.semantic import SemanticStats as SemanticStats
     from tta_dev_primitives.performance.semantic import SemanticTier as SemanticTier
+    from tta_dev_primitives.performance.semantic_cache import (
+        SemanticCachePrimitive as SemanticCachePrimitive,
+    )
     from tta_dev_primitives.performance.shared_keys import shared_key as shared_key
     from tta_dev_primitives.performance.store_guard import Found as Found
     from tta_dev_primitives.performance.store_guard import GuardedStore as GuardedStore
@@ -50,6 +53,7 @@ __all__ = (
     "GuardedStore",
     "JsonCodec",
     "MemoryStore",
+    "SemanticCachePrimitive",
     "SemanticHit",
     "SemanticIndex",
     "SemanticStats",
@@ -72,6 +76,7 @@ _PLACES = {
     "JsonCodec": "codec",
     "MemoryStore": "stores",
     "RESERVED_PARAMETERS": "model_keys",
+    "SemanticCachePrimitive": "semantic_cache",
     "SemanticHit": "semantic",
     "SemanticIndex": "semantic",
     "SemanticStats": "semantic",

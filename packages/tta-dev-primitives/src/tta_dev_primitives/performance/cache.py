@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from tta_dev_primitives.performance.cached import CachedFunction, cached
-from tta_dev_primitives.performance.options import CachedOptions, CacheOptions
 from tta_dev_primitives.performance.primitive import Cache, CachePrimitive
 from tta_dev_primitives.performance.stats import CacheStats
 from tta_dev_primitives.performance.worth import is_complete
 
 __all__ = (
     "Cache",
-    "CacheOptions",
     "CachePrimitive",
     "CacheStats",
     "CachedFunction",
-    "CachedOptions",
     "cached",
     "is_complete",
 )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from tta_dev_primitives.core.base import FunctionPrimitive
     from tta_dev_primitives.performance.kept import Kept
-    from tta_dev_primitives.performance.options import CachedOptions
+    from tta_dev_primitives.performance.option_types import CachedOptions
     from tta_dev_primitives.performance.stats import CacheStats
     from tta_dev_primitives.performance.store_guard import GuardedStore
 

@@ -8,7 +8,6 @@ in different event loops and threads: a run is shared by all who can wait for it
 from __future__ import annotations
 
 import asyncio
-import copy
 import threading
 from collections import deque
 from contextvars import ContextVar
@@ -272,6 +271,8 @@ def twin(error: Exception) -> Exception:
     An exception that cannot be copied is returned itself, its traceback reset, so that it does not
     grow with each caller.
     """
+    import copy  # noqa: PLC0415 - when something failed
+
     try:
         made = copy.copy(error)
         if type(made) is not type(error) or made.args != error.args:

@@ -318,6 +318,9 @@ class Kept:
         counts = self.counts
         if error is None:
             value = flight.value
+            if self._all_alike:
+                counts.waiters += 1
+                return value
             if self.settings.copier is not None:
                 copied = self._copied(value)
                 value = value if copied is MISSING else copied
@@ -344,7 +347,7 @@ class Kept:
         now = clock.now()
         took = now - began
         ttl = min(settings.ttl, most)
-        if settings.jitter:
+        if settings.rng is not None:
             ttl *= 1 - settings.jitter * settings.rng.random()
         until = (now if settings.clock is None else settings.clock()) + ttl
         copied = self._copied(value)

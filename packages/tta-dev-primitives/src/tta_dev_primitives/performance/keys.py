@@ -17,6 +17,7 @@ import enum
 from types import BuiltinFunctionType, MappingProxyType, MethodType, MethodWrapperType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from tta_dev_primitives.core.frozen import Frozen
 from tta_dev_primitives.errors import Unkeyable
 from tta_dev_primitives.performance.key_scalars import BY_IDENTITY, SCALARS, late_scalar
 
@@ -218,10 +219,12 @@ def _other(kind: Any, value: Any, room: _Room, deep: int) -> Hashable:  # noqa: 
 
 
 def _fields(kind: Any) -> list[str] | None:
-    """Return the names of the fields of a dataclass or an attrs class, None for another class."""
+    """Return the names of the fields of a dataclass, a record or an attrs class, or None."""
     named = getattr(kind, "__dataclass_fields__", None)
     if named is not None:
         return list(named)
+    if issubclass(kind, Frozen):
+        return list(kind.record_fields)
     attributes = getattr(kind, "__attrs_attrs__", None)
     return None if attributes is None else [a.name for a in attributes]
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import math
-import random
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tta_dev_primitives.core.base import MISSING
 from tta_dev_primitives.core.limits import check_count, check_seconds
@@ -16,53 +14,18 @@ from tta_dev_primitives.performance.policies import POLICIES
 from tta_dev_primitives.performance.worth import is_complete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    import random
+    from collections.abc import Callable, Mapping, Sequence
 
     from tta_dev_primitives.core.protocols import CacheStore
     from tta_dev_primitives.performance.policies import Eviction, Policy
     from tta_dev_primitives.performance.store_guard import GuardedStore
 
-__all__ = ("CacheOptions", "CachedOptions", "Settings")
+__all__ = ("Settings",)
 
 TTL = 3600.0
 MAX_SIZE = 1000
-_COPIERS: dict[str, Callable[[Any], Any] | None] = {
-    "none": None,
-    "copy": copy.copy,
-    "deepcopy": copy.deepcopy,
-}
-
-
-class CacheOptions(TypedDict, total=False):
-    """The options of a cache; see `CachePrimitive`."""
-
-    max_size: int
-    max_weight: float | None
-    weigh: Callable[[Any], float] | None
-    eviction: Eviction
-    ttl_seconds: float | None
-    ttl: float | None
-    jitter: float
-    rng: random.Random | None
-    stale_ttl: float
-    stale_if_error: float
-    cache_errors: Mapping[type[Exception], float] | None
-    should_cache: Callable[[Any], bool] | None
-    copy: Literal["none", "copy", "deepcopy"]
-    cost: Callable[[Any], float] | None
-    usage: Callable[[Any], float] | None
-    context_fields: Sequence[str] | None
-    store: CacheStore | GuardedStore | None
-    namespace: str | None
-    clock: Callable[[], float] | None
-    name: str | None
-
-
-class CachedOptions(CacheOptions, total=False):
-    """The options of `@cached`: those of a cache, and which parameters count."""
-
-    ignore: Collection[str]
-    allow_reserved: bool
+_COPIES = ("none", "copy", "deepcopy")
 
 
 class Settings:
@@ -132,7 +95,11 @@ class Settings:
         if rng is not None and not callable(getattr(rng, "random", None)):
             message = f"rng must be a random.Random, not {rng!r:.60}"
             raise ConfigurationError(message)
-        self.rng: random.Random = rng or _random
+        if rng is None and jitter:
+            import random  # noqa: PLC0415 - most caches have no jitter
+
+            rng = random.Random()  # noqa: S311 - jitter is no secret
+        self.rng: random.Random | None = rng
         self.stale_ttl: float = check_seconds("stale_ttl", stale_ttl, zero=True, infinite=True)
         self.stale_if_error: float = check_seconds(
             "stale_if_error", stale_if_error, zero=True, infinite=True
@@ -141,7 +108,7 @@ class Settings:
         self.should_cache: Callable[[Any], bool] = (
             _function("should_cache", should_cache) or is_complete
         )
-        self.copier: Callable[[Any], Any] | None = _one_of("copy", copy, _COPIERS)
+        self.copier: Callable[[Any], Any] | None = _copier(copy)
         self.cost: Callable[[Any], float] | None = _function("cost", cost)
         self.usage: Callable[[Any], float] | None = _function("usage", usage)
         self.fields: tuple[str, ...] | None = check_fields(context_fields)
@@ -159,12 +126,21 @@ class Settings:
         """Return these options without the store that is shared."""
         if self.shared is None:
             return self
+        import copy  # noqa: PLC0415 - few caches have a store
+
         made = copy.copy(self)
         made.shared = None
         return made
 
 
-_random = random.Random()  # noqa: S311 - jitter is no secret
+def _copier(option: object) -> Callable[[Any], Any] | None:
+    """Return the function that copies what is kept."""
+    name: str = _one_of("copy", option, {name: name for name in _COPIES})
+    if name == "none":
+        return None
+    import copy  # noqa: PLC0415 - few caches copy
+
+    return copy.copy if name == "copy" else copy.deepcopy
 
 
 def _weight(value: object) -> float:

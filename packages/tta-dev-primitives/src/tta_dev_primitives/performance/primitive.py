@@ -23,7 +23,7 @@ from tta_dev_primitives.core.base import (
     check_name,
     nested_awaitable,
 )
-from tta_dev_primitives.core.context import FreshContext
+from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.sequential import SequentialPrimitive
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ReentryError, Unkeyable
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.performance.flights import Flight
-    from tta_dev_primitives.performance.options import CacheOptions
+    from tta_dev_primitives.performance.option_types import CacheOptions
     from tta_dev_primitives.performance.stats import CacheStats
     from tta_dev_primitives.performance.store_guard import GuardedStore
 
@@ -286,23 +286,29 @@ class CachePrimitive(Wrapper[TIn, TOut]):
     ) -> Any:
         store = self.store
         run: Run | None = None
-        if engine.listening is None:
+        place = site
+        if place is None and engine.listening is not None:
+            place = self._find_place()
+        began = start = clock.now()
+        if place is not None or engine.listening is None:
             kind = input_data.__class__
             plain = self._plain and (kind is str or kind is int)
             # As `_make_key` would say; one that is too long is not found, and is asked for below.
             key = input_data if plain else self._key(context or _NO_DATA, input_data)
             entry = store.entries.get(key)
             if entry is not None:
-                value = entry.value  # before the time is looked at: see `Kept`
-                if clock.now() < entry.until:
+                value = entry.value  # before its time is looked at: see `Kept`
+                if began < entry.until:
                     entry.uses += 1
+                    if place is not None:
+                        place.ended(began)
                     return value
             elif plain and kind is str and len(input_data) > LONGEST:
                 key = self._key(_NO_DATA, input_data)
                 entry = store.entries.get(key)
         else:
             if context is None:  # the outermost call, see `core/wrapper.py`
-                context, site = _begun(), None
+                context, site = fresh_context(began), None
             key, entry = MISSING, None
             run = Run(self, context, site)
             run.__enter__()
@@ -315,13 +321,13 @@ class CachePrimitive(Wrapper[TIn, TOut]):
                     found = store.answer(key)
                     if found is not MISSING:
                         if found.__class__ is Stale:
-                            self.renew(key, context or _begun(), input_data)
+                            self.renew(key, context or fresh_context(began), input_data)
                             found = found.value
                         return _noted(run, "hit", found)
                 if key is MISSING:
                     store.counts.bypasses += 1
                     _noted(run, "bypass")
-                    return self._checked(await self._started(run, context, input_data))
+                    return self._checked(await self._started(run, place, context, input_data))
                 loop = store.running_loop()
                 flight = store.flights.get(key) if store.flights else None
                 if flight is None or not flight.within_reach(loop):
@@ -339,7 +345,8 @@ class CachePrimitive(Wrapper[TIn, TOut]):
                     turn = loop.create_future()
                     if not flight.join(turn):
                         raise self.reentered(input_data)  # noqa: TRY301 - noted like any other
-                    _noted(run, "shared")
+                    if run is not None:
+                        run.note(cache="shared")
                     try:
                         await turn
                     except BaseException:
@@ -349,14 +356,14 @@ class CachePrimitive(Wrapper[TIn, TOut]):
                         raise
                     if not flight.leave(turn):
                         if flight.done:
-                            return _noted(run, "shared", store.outcome(flight))
+                            return store.outcome(flight)
                         entry = store.entries.get(key)  # nobody computes it any more: look again
                         continue
                     flight.loop = loop
+                    start = clock.now()  # the wait was none of the step's
                 break
             flight.parent = leading.get()
             token = leading.set(flight)
-            began = clock.now()
             shared = self.settings.shared
             name: str | None = None
             try:
@@ -364,15 +371,13 @@ class CachePrimitive(Wrapper[TIn, TOut]):
                     name = self._shared_name(shared, key)
                     elsewhere = None if name is None else await shared.find(name)
                     if elsewhere is not None:
-                        store.received(key, flight, elsewhere, began)
+                        store.received(key, flight, elsewhere, start)
                         return _noted(run, "store", elsewhere.value)
-                if run is None:
-                    direct = self._direct
-                    result = await (
-                        self.start(context, input_data) if direct is None else direct(input_data)
-                    )
+                direct = self._direct
+                if direct is not None and place is None and run is None:
+                    result = await direct(input_data)
                 else:
-                    result = await run.call(0, input_data)
+                    result = await self._started(run, place, context, input_data)
                 if result.__class__ is CoroutineType:
                     self._checked(result)
             except Exception as error:
@@ -391,28 +396,45 @@ class CachePrimitive(Wrapper[TIn, TOut]):
             finally:
                 leading.reset(token)
             store.counts.misses += 1
-            kept = store.landed(key, flight, result, began)
+            kept = store.landed(key, flight, result, start)
             if kept and name is not None and shared is not None:
                 await shared.keep(name, result, self.settings.ttl)
         except BaseException as error:
             if run is not None:
                 run.__exit__(type(error), error, None)
                 run = None
-            elif isinstance(error, Exception):
-                notes.locate(error, self, 0, context or _begun())
+            else:
+                if place is not None:
+                    place.ended(began, error)
+                    place = None
+                if isinstance(error, Exception):
+                    notes.locate(error, self, 0, context or fresh_context(began))
             raise
         finally:
             if run is not None:
                 run.__exit__(None, None, None)
+            elif place is not None:
+                place.ended(began)
         return result
 
     # Executed by itself, it is given no context (None) where the step wants none.
     _alone = _execute_impl
 
     def _started(
-        self, run: Run | None, context: WorkflowContext | None, input_data: Any
+        self,
+        run: Run | None,
+        place: engine.Site | None,
+        context: WorkflowContext | None,
+        input_data: Any,
     ) -> Awaitable[Any]:
-        return self.start(context, input_data) if run is None else run.call(0, input_data)
+        """Start the step, and see to it that its call is counted or observed."""
+        if run is not None:
+            return run.call(0, input_data)
+        if place is None:
+            return self.start(context, input_data)
+        # Where there is no context, the step is one that takes none.
+        call = cast("Any", self.calls_at(place)[0])
+        return engine.count(place.open(self)[0], call, cast("Any", context), input_data)
 
     def reentered(self, input_data: Any) -> ReentryError:
         """Return the error for a call that would wait for itself, and count it."""
@@ -475,13 +497,6 @@ Cache = CachePrimitive
 
 
 _NO_DATA = WorkflowContext()
-
-
-def _begun() -> WorkflowContext:
-    """Return a context for a run that was given none, when something needs one."""
-    context = FreshContext()
-    context.started = clock.now()
-    return context
 
 
 def _noted(run: Run | None, what: str, value: Any = None) -> Any:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpa
 
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import Run, check_name, is_count, nested_awaitable
-from tta_dev_primitives.core.context import FreshContext
+from tta_dev_primitives.core.context import FreshContext, fresh_context
 from tta_dev_primitives.core.limits import check_count, check_seconds
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import BulkheadFullError, CompositionError, ConfigurationError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
 
-__all__ = ("Bulkhead", "BulkheadOptions", "BulkheadPrimitive", "deadline_of", "fresh_context")
+__all__ = ("Bulkhead", "BulkheadOptions", "BulkheadPrimitive", "deadline_of")
 
 TIn = TypeVar("TIn", contravariant=True)
 TOut = TypeVar("TOut", covariant=True)
@@ -210,7 +210,7 @@ class Bulkhead:
             BulkheadFullError: The queue is full, or the wait took too long.
         """
         if not self.start_one():
-            await self._wait(deadline)
+            await self.wait_for_one(deadline)
 
     def release(self) -> None:
         """Give a permit back: to whoever has waited longest.
@@ -232,7 +232,7 @@ class Bulkhead:
 
     async def __aenter__(self) -> Self:
         if not self.start_one():
-            await self._wait(None)
+            await self.wait_for_one(None)
         return self
 
     async def __aexit__(
@@ -277,8 +277,12 @@ class Bulkhead:
                 return
             waiter = self._permits.give_back()
 
-    async def _wait(self, deadline: float | None) -> None:
-        """Wait for a permit."""
+    async def wait_for_one(self, deadline: float | None) -> None:
+        """Wait for a permit, where `start_one` has just failed; as `acquire`."""
+        with self._lock:  # an overload refuses by the thousand: before anything is made
+            permits = self._permits
+            if permits.running >= permits.limit and permits.full():
+                raise self._no_room()
         loop = asyncio.get_running_loop()
         began = loop.time()
         limit = self.queue_timeout
@@ -312,8 +316,11 @@ class Bulkhead:
         if limit is not None and limit <= 0:
             raise self._refusal("has no permit left, and the run's deadline has passed")
         if not self._permits.enqueue(waiter):
-            raise self._refusal(f"has no room in its queue (max_queue={self.max_queue})")
+            raise self._no_room()
         return waiter
+
+    def _no_room(self) -> BulkheadFullError:
+        return self._refusal(f"has no room in its queue (max_queue={self.max_queue})")
 
     async def _after_the_woken(self) -> None:
         """Let those start that have waited for their permit, one pass of the loop."""
@@ -470,23 +477,32 @@ class BulkheadPrimitive(Wrapper[TIn, TOut]):
         """How many run at once."""
         return (f"at most {self._bulkhead.max_concurrency} at once",)
 
-    async def _execute_impl(
+    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        if engine.listening is not None:
-            return await self._observed(context, input_data, site)
+        place = site
+        if place is None and engine.listening is not None:
+            place = self._find_place()
+            if place is None:
+                return await self._observed(context, input_data, site)
+        began = start = clock.now() if context is None or place is not None else 0.0
         bulkhead = self._bulkhead
         if not bulkhead.start_one():
             try:
-                await bulkhead.acquire(deadline=deadline_of(context))
-            except Exception as error:
-                notes.locate(error, self, None, context or FreshContext())
+                await bulkhead.wait_for_one(deadline_of(context))
+            except BaseException as error:
+                if place is not None:
+                    place.ended(began, error)
+                if isinstance(error, Exception):
+                    notes.locate(error, self, None, context or fresh_context(began))
                 raise
+            if place is not None:
+                start = clock.now()
         held = True
         try:
             direct = self._direct
             result = await (
-                direct(input_data) if direct is not None else self.start(context, input_data)
+                direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
             kind = result.__class__
             if kind is CoroutineType:
@@ -494,10 +510,19 @@ class BulkheadPrimitive(Wrapper[TIn, TOut]):
             if kind is engine.stream_type:
                 held = False
                 result.when_ended(lambda _: bulkhead.release())  # pyright: ignore[reportUnknownLambdaType] - streams are loaded late
-        except Exception as error:
-            notes.locate(error, self, 0, context or FreshContext())
+        except BaseException as error:
+            if place is not None:
+                place.went_wrong(self, began, error)
+            if isinstance(error, Exception):
+                notes.locate(error, self, 0, context or fresh_context(began))
             raise
         else:
+            if place is not None:
+                if start == began:
+                    (place.well or place.stand_alone(self))(began)
+                else:  # it has waited, which was no time of the step's
+                    place.open(self)[0].took(clock.now() - start)
+                    place.ended(began)
             return result
         finally:
             if held:
@@ -511,7 +536,7 @@ class BulkheadPrimitive(Wrapper[TIn, TOut]):
     ) -> Any:
         """Run where somebody listens."""
         if context is None:
-            context, site = fresh_context(), None
+            context, site = fresh_context(clock.now()), None
         bulkhead = self._bulkhead
         with Run(self, context, site) as run:
             if not bulkhead.start_one():
@@ -535,10 +560,3 @@ def deadline_of(context: WorkflowContext | None) -> float | None:
     if context is None or context.__class__ is FreshContext:
         return None
     return context.deadline
-
-
-def fresh_context() -> WorkflowContext:
-    """Return the context of a run that begins now."""
-    context = FreshContext()
-    context.started = clock.now()
-    return context

@@ -267,29 +267,28 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
     ) -> Any:
         circuit = self._circuit
         permit = circuit.passing
-        start = 0.0
-        if engine.listening is not None:
-            if site is None or self._direct is None or permit < 0:
+        place = site
+        if place is None and engine.listening is not None:
+            place = self._find_place()
+            if place is None:
+                permit = REJECTED
+        if permit < 0:
+            if place is not None or engine.listening is not None or self._gate is not None:
                 if context is None:
                     context, site = fresh_context(engine_clock.now()), None
                 return await self._observed(context, input_data, site)
-            start = engine_clock.now()
-        elif context is None:
-            start = engine_clock.now()
-        if permit < 0:
             breaker = self._breaker
             wait = circuit.shut - (breaker.clock or engine_clock.now)()
             if wait > 0:  # as `acquire` does, without a frame of its own
                 circuit.count_rejection()
                 raise CircuitOpenError(breaker.name, wait)
-            if self._gate is not None:
-                return await self._observed(context or fresh_context(start), input_data, site)
             permit = breaker.acquire()
+        start = engine_clock.now() if context is None or place is not None else 0.0
         began = self._breaker.now() if circuit.attentive else 0.0
         try:
             direct = self._direct
             result = await (
-                direct(input_data) if direct is not None else self.start(context, input_data)
+                direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
             if result.__class__ is CoroutineType:
                 raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
@@ -297,15 +296,15 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
                 await result.prime()
         except BaseException as error:
             self._settle(permit, error, began)
-            if site is not None:
-                site.went_wrong(self, start, error)
+            if place is not None:
+                place.went_wrong(self, start, error)
             if isinstance(error, Exception):
                 notes.locate(error, self, 0, context or fresh_context(start))
             raise
         if circuit.attentive or result.__class__ is engine.stream_type:
             self._succeeded(permit, result, began)
-        if site is not None:
-            site.went_well(self, start)
+        if place is not None:
+            (place.well or place.stand_alone(self))(start)
         return result
 
     # Executed by itself, it is given no context (None) where the step wants none.

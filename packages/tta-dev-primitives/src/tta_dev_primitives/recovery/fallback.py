@@ -302,27 +302,29 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         same = self._value is MISSING and all(signature[1] == out for signature in signatures)
         return signatures[0][0], out if same else Any
 
-    async def _execute_impl(
+    async def _execute_impl(  # noqa: C901 - written out for speed
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        direct = self._direct  # none is ever found where the steps run side by side
-        counted = engine.listening is not None
-        if direct is None and (counted or not self._in_turn):
+        place = site
+        if place is None and engine.listening is not None:
+            place = self._find_place()
+            if place is None:
+                return await self._run_whole(context, input_data, site)
+        if not self._in_turn:
             return await self._run_whole(context, input_data, site)
-        if counted and site is None:
-            return await self._run_whole(context, input_data, site)
-        began = clock.now() if counted or context is None else 0.0
+        began = clock.now() if context is None or place is not None else 0.0
         try:
+            direct = self._direct
             result = await (
-                direct(input_data) if direct is not None else self.start(context, input_data)
+                direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
             kind = result.__class__
             if kind is CoroutineType or kind is engine.stream_type:
                 await self._complete(result)
         except BaseException as error:
             replaceable = isinstance(error, Exception) and _replaceable(error)
-            if site is not None and not replaceable:
-                site.went_wrong(self, began, error)
+            if place is not None and not replaceable:
+                place.went_wrong(self, began, error)
             around = context or fresh_context(began)
             if isinstance(error, Exception):
                 notes.locate(error, self, 0, around)
@@ -330,8 +332,8 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
                 raise
             failures = [error]
         else:
-            if site is not None:
-                site.went_well(self, began)
+            if place is not None:
+                (place.well or place.stand_alone(self))(began)
             return result
         run = Run(self, around, None if context is None else site)
         return await self._run_on(run, input_data, failures, began)

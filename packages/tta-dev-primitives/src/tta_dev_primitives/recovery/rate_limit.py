@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast, overloa
 
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import Run, check_name, nested_awaitable
-from tta_dev_primitives.core.context import FreshContext
+from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.functions import is_async
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.bulkhead import deadline_of, fresh_context
+from tta_dev_primitives.recovery.bulkhead import deadline_of
 from tta_dev_primitives.recovery.load.gcra import Rate
 from tta_dev_primitives.recovery.load.limiter import RateLimiter
 
@@ -176,33 +176,49 @@ class RateLimitPrimitive(Wrapper[TIn, TOut]):
         rates = self._limiter.rates
         return (", ".join(f"{r.limit:g} {r.unit} per {r.per:g} s" for r in rates),)
 
-    async def _execute_impl(
+    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        if engine.listening is not None or not self._plain:
+        place = site
+        if place is None and engine.listening is not None:
+            place = self._find_place()
+            if place is None:
+                return await self._followed(context, input_data, site)
+        if not self._plain:
             return await self._followed(context, input_data, site)
         limiter = self._limiter
-        started = limiter.start_one()
-        if started is None:
+        began = start = limiter.start_one()
+        if began is None or start is None:
+            began = clock.now()
             try:
-                await limiter.acquire(deadline=deadline_of(context))
-            except Exception as error:
-                notes.locate(error, self, None, context or FreshContext())
+                await limiter.wait_for_one(deadline_of(context))
+            except BaseException as error:
+                if place is not None:
+                    place.ended(began, error)
+                if isinstance(error, Exception):
+                    notes.locate(error, self, None, context or fresh_context(began))
                 raise
+            start = began if place is None else clock.now()
         try:
             direct = self._direct
             result = await (
-                direct(input_data) if direct is not None else self.start(context, input_data)
+                direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
             if result.__class__ is CoroutineType:
                 raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
-        except Exception as error:
-            if context is None:
-                context = FreshContext()
-                context.started = started
-            notes.locate(error, self, 0, context)
+        except BaseException as error:
+            if place is not None:
+                place.went_wrong(self, began, error)
+            if isinstance(error, Exception):
+                notes.locate(error, self, 0, context or fresh_context(began))
             raise
         else:
+            if place is not None:
+                if start == began:
+                    (place.well or place.stand_alone(self))(began)
+                else:  # it has waited, which was no time of the step's
+                    place.open(self)[0].took(clock.now() - start)
+                    place.ended(began)
             return result
 
     # Executed by itself, it is given no context (None) where the step wants none.
@@ -213,7 +229,7 @@ class RateLimitPrimitive(Wrapper[TIn, TOut]):
     ) -> Any:
         """Run where somebody listens, or where there is more to do than to wait for a turn."""
         if context is None:
-            context, site = fresh_context(), None
+            context, site = fresh_context(clock.now()), None
         limiter, headers = self._limiter, self._headers
         with Run(self, context, site) as run:
             cost = None if self._cost is None else self._cost(input_data)

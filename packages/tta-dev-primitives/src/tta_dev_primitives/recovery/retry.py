@@ -16,7 +16,7 @@ from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.recovery.classification.classify import asked_to_stop
 from tta_dev_primitives.recovery.retries.attempts import Attempts
-from tta_dev_primitives.recovery.retries.options import Policy, RetryEvent, RetryOptions
+from tta_dev_primitives.recovery.retries.options import Policy, RetryEvent
 from tta_dev_primitives.recovery.retries.sharing import close_pool, open_pool, outer_pool, time_left
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.base import WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
+    from tta_dev_primitives.recovery.retries.option_types import RetryOptions
 
-__all__ = ("Retry", "RetryOptions", "RetryPrimitive")
+__all__ = ("Retry", "RetryPrimitive")
 
 TIn = TypeVar("TIn", contravariant=True)
 TOut = TypeVar("TOut", covariant=True)
@@ -36,9 +37,10 @@ C = TypeVar("C", bound="Coroutine[Any, Any, Any]")  # kept whole, as an async de
 P = ParamSpec("P")
 
 
-# What a run has to do: just call the step; look after a clock or a budget besides; or all that
-# `_repeat` does, from the first attempt on.
-_PLAIN, _GUARDED, _FULL = 1, 2, 3
+# What a run has to do: just call the step (the only one that is false, for it is asked most often);
+# look after a clock or a budget besides; all that `_repeat` does, from the first attempt on; or
+# first of all find that out.
+_PLAIN, _GUARDED, _FULL, _UNKNOWN = 0, 1, 2, 3
 
 
 class RetryPrimitive(Wrapper[TIn, TOut]):
@@ -114,7 +116,7 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
     _opens_frame = True
     passes_context = True
     _encloses = False
-    _mode = 0  # one of the above, once looked at
+    _mode = _UNKNOWN
 
     @overload
     def __init__(
@@ -171,23 +173,24 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
     async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        counted = engine.listening is not None
-        mode = self._mode or self._look_inside()
-        if mode == _FULL or (counted and (site is None or self._direct is None)):
+        place = site
+        if place is None and engine.listening is not None:
+            place = self._find_place()
+            if place is None:
+                return await self._observed(context or fresh_context(clock.now()), input_data, None)
+        mode = self._mode
+        if mode and self._look_inside() == _FULL:
             if context is None:
                 context, site = fresh_context(clock.now()), None
-            if counted:
+            if place is not None:
                 return await self._observed(context, input_data, site)
             return await self._repeat(context, input_data, None)
         # The same as `_repeat` does, for the first attempt, which mostly is the only one.
-        began = clock.now() if counted or context is None or mode == _GUARDED else None
-        attempts: Attempts | None = None
-        delay: float | None = None
-        failure: BaseException | None = None
+        began = clock.now() if context is None or place is not None or self._mode else None
         try:
             direct = self._direct
             result = await (
-                direct(input_data) if direct is not None else self.start(context, input_data)
+                direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
             kind = result.__class__
             if kind is CoroutineType:
@@ -195,9 +198,12 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
             if kind is engine.stream_type:
                 await result.prime()
         except BaseException as error:
+            attempts: Attempts | None = None
+            delay: float | None = None
+            failure: BaseException | None = None
             if context is None:
                 context, site = fresh_context(began or 0.0), None
-            if counted:
+            if place is not None:
                 failure = error
             elif isinstance(error, Exception):
                 attempts = self._attempts(began)
@@ -209,10 +215,10 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
             else:
                 raise
         else:
-            if mode == _GUARDED and self._policy.budget is not None:
+            if mode and self._policy.budget is not None:
                 self._policy.budget.earn()
-            if site is not None and began is not None:
-                site.went_well(self, began)
+            if place is not None and began is not None:
+                (place.well or place.stand_alone(self))(began)
             return result
         if failure is None:
             return await self._repeat(context, input_data, None, attempts, delay)
@@ -246,6 +252,7 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
                     else None
                 )
                 if delay is None or not isinstance(failure, Exception):
+                    run.own()  # `_judge` has noted it
                     raise failure
                 if self._policy.on_retry is not None:
                     await self._tell(context, attempts, failure, None, delay)
@@ -269,7 +276,7 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
         """
         policy = self._policy
         pool = outer = None
-        if not self._mode:
+        if self._mode == _UNKNOWN:
             self._look_inside()
         shares = self._encloses or attempts is not None
         if attempts is None and (self._encloses or policy.clocked):
@@ -390,6 +397,8 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
         function's body calls is seen by nobody: it finds the pool from the second attempt on.
         Setting a context variable before each first attempt would cost as much as three awaits.
         """
+        if self._mode != _UNKNOWN:
+            return self._mode
         policy = self._policy
         self._encloses = any(isinstance(node, RetryPrimitive) for _, node in self._steps[0].walk())
         if self._encloses or policy.until is not None:
@@ -401,7 +410,7 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
 
     def _copy(self) -> Any:
         copy = super()._copy()
-        copy._mode = 0  # noqa: SLF001 - a copy of this very class
+        copy._mode = _UNKNOWN  # noqa: SLF001 - a copy of this very class
         return copy
 
 

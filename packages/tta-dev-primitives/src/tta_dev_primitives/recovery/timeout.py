@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypedDict, TypeVar, 
 
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import MISSING, Run, check_name, nested_awaitable
-from tta_dev_primitives.core.context import FreshContext
+from tta_dev_primitives.core.context import FreshContext, fresh_context
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import ConfigurationError, TimeoutExceededError
@@ -199,16 +199,22 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
         copy._lane = None  # noqa: SLF001 - a copy of this very class
         return copy
 
-    async def _execute_impl(  # noqa: C901 - written out for speed
-        self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
+    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
+        self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        if engine.listening is not None or not self._plain:
+        place = site
+        if place is None and engine.listening is not None:
+            place = self._find_place()
+            if place is None:
+                return await self._observed(context, input_data, site)
+        if not self._plain:
             return await self._observed(context, input_data, site)
+        began = clock.now() if context is None or place is not None else 0.0
         loop = asyncio.get_running_loop()
         lane = self._lane
         if lane is None or lane.loop is not loop:
             lane = self._lane = Lane(loop, self._seconds)
-        if context.__class__ is not FreshContext:
+        if context is not None and context.__class__ is not FreshContext:
             deadline = context.deadline
             if deadline is not None and deadline < loop.time() + self._seconds:
                 return await self._observed(context, input_data, site)
@@ -217,7 +223,7 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
         try:
             direct = self._direct
             result = await (
-                direct(input_data) if direct is not None else self.start(context, input_data)
+                direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
             if result.__class__ is CoroutineType:
                 raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
@@ -225,24 +231,36 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
                 await self._limited(result, self._seconds)
         except BaseException as error:
             if not scope.close(token) or not isinstance(error, asyncio.CancelledError):
+                if place is not None:
+                    place.went_wrong(self, began, error)
                 if isinstance(error, Exception):
-                    notes.locate(error, self, 0, context)
+                    notes.locate(error, self, 0, context or fresh_context(began))
                 raise
             cause = error
         else:
             scope.close(token)
+            if place is not None:
+                (place.well or place.stand_alone(self))(began)
             return result
         expired = self._expired(self._seconds, self._seconds)
-        notes.locate(expired, self, None, context)
+        if place is not None:  # the step was cancelled, but the Timeout was not
+            place.open(self)[0].failed(clock.now() - began, cause)
+            place.ended(began, expired)
+        notes.locate(expired, self, None, context or fresh_context(began))
         try:
             raise expired from cause
         finally:
             del expired, cause  # they refer to this frame
 
+    # Executed by itself, it is given no context (None) where the step wants none.
+    _alone = _execute_impl
+
     async def _observed(
-        self, context: WorkflowContext, input_data: Any, site: engine.Site | None
+        self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None
     ) -> Any:
-        """Run where somebody listens, or with more than a limit."""
+        """Run where somebody wants frames, or with more than a limit."""
+        if context is None:
+            context, site = fresh_context(clock.now()), None
         breaker = self._breaker
         with Run(self, context, site) as run:
             if breaker is None:

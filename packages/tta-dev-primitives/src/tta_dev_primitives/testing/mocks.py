@@ -8,11 +8,11 @@ Put it in the place of a real step with `workflow.replace(path, mock)`. It follo
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Never, TypeVar, cast, overload
 
 from tta_dev_primitives.core import clock
 from tta_dev_primitives.core.base import WorkflowPrimitive, check_name
+from tta_dev_primitives.core.frozen import Frozen
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.testing.effects import NOT_GIVEN, delay_of, effect_of, pause
 
@@ -31,9 +31,10 @@ S = TypeVar("S")
 _SHOWN = 10  # calls in a message; the first ones tell what went wrong
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MockCall(Generic[R]):
+class MockCall(Frozen, Generic[R]):
     """One call of a mock."""
+
+    __slots__ = ("context", "ended", "error", "input_data", "result", "started", "status")
 
     input_data: object
     """The input itself, not a copy: a step that changes it later changes it here."""

@@ -106,6 +106,9 @@ _RETRIED: frozenset[ErrorKind] = frozenset(ERROR_KINDS[:7])
 _COUNTED: frozenset[ErrorKind] = frozenset(ERROR_KINDS[:6])
 _classifiers: tuple[Classifier, ...] = ()
 _complained: set[Classifier] = set()
+_known: dict[type[BaseException], ErrorKind] = {}
+"""What built-in rules say of types whose exceptions are all of one kind."""
+_MOST_KNOWN = 256  # classes that are made anew for each error must not pile up
 
 
 def classify_error(error: BaseException) -> ErrorKind:
@@ -147,16 +150,24 @@ def classify_error(error: BaseException) -> ErrorKind:
 
 def _kind(error: BaseException) -> ErrorKind:
     """Return the kind of an exception that is no group."""
+    if not _classifiers:
+        known = _known.get(type(error))
+        if known is not None:
+            return known
     if not isinstance(error, Exception) or isinstance(error, _CONTROL_FLOW):
         return "unknown"
     for classifier in _classifiers:
         told = _told(classifier, error)
         if told is not None:
             return told
-    if isinstance(error, _LASTING):
-        return "bug"
-    from tta_dev_primitives.recovery.classification.kinds import kind_of  # noqa: PLC0415 - when something fails
+    from tta_dev_primitives.recovery.classification.kinds import kind_of, kind_of_type  # noqa: PLC0415 - when something fails
 
+    by_type = "bug" if isinstance(error, _LASTING) else kind_of_type(type(error))
+    if by_type is not None:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[type(error)] = by_type
+        return by_type
     kind = kind_of(error)
     cause = error.__cause__
     seen = {id(error)}
@@ -248,6 +259,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def is_failure(error: BaseException) -> bool:
     """Whether `error` is a failure: neither control flow nor a group with some in it."""
+    if not isinstance(error, BaseExceptionGroup):
+        return isinstance(error, Exception) and not isinstance(error, _CONTROL_FLOW)
     return isinstance(error, Exception) and not any(
         isinstance(leaf, _CONTROL_FLOW) or not isinstance(leaf, Exception)
         for leaf in _leaves(error)
@@ -259,6 +272,8 @@ def may_pass(error: Exception) -> bool:
 
     By the kind: see the table of this module. Of a group, every exception must be worth it.
     """
+    if not isinstance(error, BaseExceptionGroup):
+        return _kind(error) in _RETRIED
     return all(_kind(leaf) in _RETRIED for leaf in _leaves(error))
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ("Said", "lower_keys", "read_duration", "read_limits", "read_retry_after")
 
 _PARTS = re.compile(r"([0-9]*\.?[0-9]+)(h|ms|m|s|us|µs|μs|ns)")
+_LONGEST = 64  # characters of a duration
 _SECONDS = {
     "h": 3600.0,
     "m": 60.0,
@@ -57,6 +58,8 @@ def read_duration(text: str) -> float | None:
         [360.0, 1.0, 0.02, 3723.5, 7.0, None, None]
     """
     text = text.strip()
+    if len(text) > _LONGEST:  # no duration; and to take it apart would take long
+        return None
     plain = _number(text)
     if plain is not None:
         return plain
@@ -140,9 +143,12 @@ def _rfc_3339(text: str) -> float | None:
 
 
 def _http_date(text: str) -> float | None:
+    from datetime import UTC  # noqa: PLC0415 - only for a date
     from email.utils import parsedate_to_datetime  # noqa: PLC0415 - only for a date
 
     try:
-        return parsedate_to_datetime(text).timestamp()
+        date = parsedate_to_datetime(text)
+        # Without a zone, or with `-0000`, it is UTC (RFC 9110, section 5.6.7), not local time.
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None

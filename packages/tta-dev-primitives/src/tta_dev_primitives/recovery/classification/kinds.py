@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tta_dev_primitives.recovery.classification.classify import ErrorKind
 
-__all__ = ("kind_of",)
+__all__ = ("kind_of", "kind_of_type")
 
 _BODY_READ = 65_536  # characters; a longer text is no structured error
 _HTTPX: dict[str, ErrorKind] = {
@@ -267,11 +267,19 @@ def kind_of(error: BaseException) -> ErrorKind:
     return kind or vague or "unknown"
 
 
-def _by_type(error: BaseException) -> ErrorKind | None:
-    for cls in type(error).__mro__:
+def kind_of_type(kind: type[BaseException]) -> ErrorKind | None:
+    """Return the kind of all exceptions of one type; None where the exception itself is asked."""
+    for cls in kind.__mro__:
         known = _TYPES.get(cls.__module__.partition(".")[0])
         if known is not None and cls.__name__ in known:
             return known[cls.__name__]
+    return None
+
+
+def _by_type(error: BaseException) -> ErrorKind | None:
+    kind = kind_of_type(type(error))
+    if kind is not None:
+        return kind
     if isinstance(error, OSError) and error.errno in _NETWORK_ERRNOS:
         return "network"
     return None

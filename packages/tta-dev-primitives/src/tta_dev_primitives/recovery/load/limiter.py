@@ -20,11 +20,6 @@ from tta_dev_primitives.core.base import check_name
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.wrapper import decorate_async
 from tta_dev_primitives.errors import ConfigurationError, RateLimitedError
-from tta_dev_primitives.recovery.classification.headers import (
-    lower_keys,
-    read_limits,
-    read_retry_after,
-)
 from tta_dev_primitives.recovery.load.costs import read_cost
 from tta_dev_primitives.recovery.load.gcra import SLACK, Gate, Meter, Rate
 
@@ -245,7 +240,8 @@ class RateLimiter:
             if gate is None or gate.open or meter.queue or meter.held > now:
                 return now if meter.take(now, self._one) else None
             tat = gate.tat  # from here on, `Meter.take` spelled out for speed
-            tat = max(tat, now)
+            if tat < now:  # noqa: PLR1730 - `max` costs more than all else here
+                tat = now
             tat += gate.interval
             if tat - now - SLACK <= gate.tolerance:
                 gate.tat = tat
@@ -266,8 +262,14 @@ class RateLimiter:
             ConfigurationError: It is no cost.
             RateLimitedError: Its turn would come too late.
         """
-        if cost is not None or self.start_one() is None:
+        if cost is not None:
             await self.admit(self.costs(cost), deadline, keep=False)
+        elif self.start_one() is None:
+            await self.wait_for_one(deadline)
+
+    def wait_for_one(self, deadline: float | None) -> Coroutine[Any, Any, Call]:
+        """Take one request, where `start_one` has just failed; as `acquire`."""
+        return self.admit(self._one, deadline, keep=False)
 
     def reserve(self, cost: Cost | None, *, deadline: float | None = None) -> Grant:
         """Return what takes `cost` when it is entered with `async with`, and can correct it then.
@@ -294,6 +296,12 @@ class RateLimiter:
         Raises:
             ConfigurationError: `headers` is no mapping.
         """
+        from tta_dev_primitives.recovery.classification.headers import (  # noqa: PLC0415 - on demand
+            lower_keys,
+            read_limits,
+            read_retry_after,
+        )
+
         if not hasattr(headers, "items"):
             shown = notes.shown_value(headers)
             message = f"headers must be a mapping of names to texts, not {shown}"
@@ -342,24 +350,24 @@ class RateLimiter:
 
     async def admit(self, costs: tuple[float, ...], deadline: float | None, *, keep: bool) -> Call:
         """Take `costs`, after a wait; with `keep`, open to correction until closed (for grants)."""
-        loop = asyncio.get_running_loop()
         limit = self.max_wait
         if deadline is not None and deadline != math.inf:
-            left = deadline - loop.time()
+            left = deadline - asyncio.get_running_loop().time()
             limit = left if limit is None else min(limit, left)
-        call = Call(costs)
         with self._lock:
             now = clock.now()
             meter = self._meter
-            self._check_burst(costs)
+            if costs is not self._one:  # a single request is within any burst
+                self._check_burst(costs)
+            start = meter.plan(now, costs)
+            if limit is not None and start - now > limit:
+                raise self._refusal(limit, start - now)
+            call = Call(costs)
             if not self._woken and (limit is None or limit >= 0) and meter.take(now, costs):
                 if keep:
                     meter.open(call)
                 return call
-            start = meter.plan(now, costs)
-            if limit is not None and start - now > limit:
-                raise self._refusal(limit, start - now)
-            call.wait_in(loop)
+            call.wait_in(asyncio.get_running_loop())
             meter.join(now, call, costs)
             self._pump()
         await self._turn_of(call, limit)

@@ -45,9 +45,13 @@ class Permits(Generic[W]):
             return True
         return False
 
+    def full(self) -> bool:
+        """Whether nobody more may wait."""
+        return self.max_queue is not None and len(self.queue) >= self.max_queue
+
     def enqueue(self, waiter: W) -> bool:
         """Let `waiter` wait; returns False where the queue is full."""
-        if self.max_queue is not None and len(self.queue) >= self.max_queue:
+        if self.full():
             return False
         self.queue[waiter] = None
         return True

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import random
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from tta_dev_primitives.errors import CircuitOpenError, Filtered, RejectedError
 from tta_dev_primitives.recovery.classification.classify import is_failure
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Generator
 
     from tta_dev_primitives.recovery.retries.options import Policy
@@ -21,7 +22,6 @@ __all__ = ("Attempts", "in_test")
 _REJECTED = (CircuitOpenError, RejectedError)
 _TO_LOOK_THROUGH: tuple[type[BaseException], ...] = (BaseExceptionGroup, Filtered)
 _FIRST, _LAST = 3, 5  # failures that a history tells
-_random = random.Random()  # noqa: S311 - jitter is no secret
 
 
 class Attempts:
@@ -137,7 +137,7 @@ class Attempts:
         policy = self._policy
         pauses = self._pauses
         if pauses is None:
-            pauses = self._pauses = policy.schedule.pauses(policy.rng or _random)
+            pauses = self._pauses = policy.schedule.pauses(policy.rng or _own_random())
         delay = next(pauses)
         told = ""
         if hint is not None:
@@ -210,3 +210,11 @@ def in_test(*, limit: int | None, pauses: bool) -> Generator[None]:
         yield
     finally:
         _test = before
+
+
+@cache
+def _own_random() -> random.Random:
+    """Return where the jitter of those comes from who did not say."""
+    import random  # noqa: PLC0415 - with the first failure
+
+    return random.Random()  # noqa: S311 - jitter is no secret

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal
 
-    from tta_dev_primitives.recovery.retries.options import RetryingOptions
+    from tta_dev_primitives.recovery.retries.option_types import RetryingOptions
     from tta_dev_primitives.recovery.retries.sharing import Pool
 
 __all__ = ("Attempt", "Retrying", "retrying")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import random
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from tta_dev_primitives.core.base import MISSING, check_name
 from tta_dev_primitives.core.limits import check_count, check_seconds
@@ -20,13 +19,14 @@ from tta_dev_primitives.recovery.retries.schedules import (
 )
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Awaitable, Callable
 
     from tta_dev_primitives.recovery.classification.classify import RetryOn
     from tta_dev_primitives.recovery.classification.hints import Hint
     from tta_dev_primitives.recovery.retries.schedules import Jitter, Schedule
 
-__all__ = ("OnRetry", "Policy", "RetryEvent", "RetryOptions", "RetryingOptions")
+__all__ = ("OnRetry", "Policy", "RetryEvent")
 
 _MAX_DELAY = 30.0
 _MAX_HINT = 60.0
@@ -73,33 +73,6 @@ class RetryEvent:
 
 OnRetry: TypeAlias = "Callable[[RetryEvent], Awaitable[object] | object]"
 """A hook, synchronous or asynchronous."""
-
-
-class RetryingOptions(TypedDict, total=False):
-    """The options of `retrying`, which a Retry has as well; see `RetryPrimitive`."""
-
-    max_attempts: int
-    backoff_factor: float
-    initial_delay: float
-    max_delay: float | None
-    jitter: Jitter
-    schedule: Schedule | None
-    on: RetryOn | None
-    max_elapsed: float | None
-    min_attempt_time: float
-    hint: Hint | None
-    max_hint: float
-    budget: RetryBudget | None
-    on_retry: OnRetry | None
-    independent: bool
-    rng: random.Random | None
-    name: str | None
-
-
-class RetryOptions(RetryingOptions, total=False):
-    """The options of a Retry; see `RetryPrimitive`."""
-
-    until: Callable[[Any], object] | None
 
 
 class Policy:
@@ -198,9 +171,8 @@ class Policy:
             message = f"independent must be True or False, not {independent!r:.60}"
             raise ConfigurationError(message)
         self.independent: bool = independent
-        if rng is not None and not isinstance(cast("object", rng), random.Random):
-            message = f"rng must be a random.Random, such as random.Random(1), not {rng!r:.60}"
-            raise ConfigurationError(message)
+        if rng is not None:
+            _check_random(rng)
         self.rng: random.Random | None = rng
         self.name: str | None = check_name(name) if name is not None else None
 
@@ -244,6 +216,8 @@ class Policy:
 def _unknown_message(names: list[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only for an error's text
 
+    from tta_dev_primitives.recovery.retries.option_types import RetryingOptions, RetryOptions  # noqa: PLC0415 - for an error
+
     options = (*RetryingOptions.__annotations__, *RetryOptions.__annotations__)
     close = get_close_matches(names[0], options, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
@@ -283,3 +257,11 @@ def _function(option: str, value: Any) -> Any:
         return value
     message = f"{option} must be a synchronous function, not {value!r:.80}"
     raise ConfigurationError(message)
+
+
+def _check_random(rng: object) -> None:
+    import random  # noqa: PLC0415 - only for those who have loaded it
+
+    if not isinstance(rng, random.Random):
+        message = f"rng must be a random.Random, such as random.Random(1), not {rng!r:.60}"
+        raise ConfigurationError(message)
