@@ -64,21 +64,46 @@ def test_a_body_is_of_a_kind(content_type: str, body: bytes, kind: str) -> None:
     ("content_type", "old", "new", "words"),
     [
         ("text/plain", b"a\nb\nc", b"a\nX\nc", ["body, line 2: 'a\\nb\\nc' became 'a\\nX\\nc'"]),
-        ("image/png", b"\xff\x00", b"\xff\x01", ["body, byte 2: b'\\xff\\x00' became b'\\xff\\x01'"]),
-        (FORM, b"a=1&b=2&b=3", b"b=2&a=1&b=4", ["body.b: an array of 2 elements became an array of 2 elements"]),
+        (
+            "image/png",
+            b"\xff\x00",
+            b"\xff\x01",
+            ["body, byte 2: b'\\xff\\x00' became b'\\xff\\x01'"],
+        ),
+        (
+            FORM,
+            b"a=1&b=2&b=3",
+            b"b=2&a=1&b=4",
+            ["body.b: an array of 2 elements became an array of 2 elements"],
+        ),
         (FORM, b"a=1", b"a=1&c=", ["body.c: added, ''"]),
         (FORM, b"a=1&b=2", b"b=2&a=1", []),
         (FORM, b"a=%20", b"a=+", []),
         (SSE, b"data: 1\n\ndata: 2\n\n", b"data: 1\n\n", ["body, events: 2 elements became 1"]),
         (SSE, b'data: {"a": 1}\n\n', b'data: {"a": 2}\n\n', ["body, event 1.a: 1 became 2"]),
-        (SSE, b"event: x\ndata: 1\n\n", b"event: y\ndata: 1\n\n", ["body, event 1: event: 'x' became 'y'"]),
+        (
+            SSE,
+            b"event: x\ndata: 1\n\n",
+            b"event: y\ndata: 1\n\n",
+            ["body, event 1: event: 'x' became 'y'"],
+        ),
         (SSE, b"id: 1\ndata: x\n\n", b"data: x\n\n", ["body, event 1: id: missing, was '1'"]),
         (SSE, b"data: x\r\n\r\n", b"data: x\n\n", []),
-        ("application/x-ndjson", b'{"a":1}\n{"a":2}\n', b'{"a":1}\n{"a":3}\n', ["body, event 2.a: 2 became 3"]),
-        ("application/json", b'{"a": 1}', b"<html>", ["body, which is no JSON: '{\"a\": 1}' became '<html>'"]),
+        (
+            "application/x-ndjson",
+            b'{"a":1}\n{"a":2}\n',
+            b'{"a":1}\n{"a":3}\n',
+            ["body, event 2.a: 2 became 3"],
+        ),
+        (
+            "application/json",
+            b'{"a": 1}',
+            b"<html>",
+            ["body, which is no JSON: '{\"a\": 1}' became '<html>'"],
+        ),
         ("application/json", b"no json", b"No json", ["body, line 1: 'no json' became 'No json'"]),
     ],
-)  # fmt: skip
+)
 def test_each_kind_is_compared_by_its_parts(
     content_type: str, old: bytes, new: bytes, words: list[str]
 ) -> None:
@@ -103,7 +128,9 @@ def test_multipart_is_compared_by_its_parts_not_by_its_boundary() -> None:
 
 def test_status_and_headers_count() -> None:
     """A header that is new, gone, changed, given once less; case of names and framing do not."""
-    old = answer(headers=(("A", "1"), ("B", "1"), ("Set-Cookie", "x"), ("Set-Cookie", "y"), ("Date", "d")))
+    old = answer(
+        headers=(("A", "1"), ("B", "1"), ("Set-Cookie", "x"), ("Set-Cookie", "y"), ("Date", "d"))
+    )
     new = answer(headers=(("a", "2"), ("C", "3"), ("Set-Cookie", "x"), ("Server", "s")), status=500)
 
     assert said(old, new) == [
@@ -122,7 +149,10 @@ def test_a_length_says_nothing_that_the_body_does_not_say() -> None:
     old = answer(b'{"id": 9}', (("Content-Length", "9"), ("Content-Type", "application/json")))
     new = answer(b'{"id": 10}', (("Content-Length", "10"), ("Content-Type", "application/json")))
 
-    assert [each.path for each in answer_differences(old, new)] == ["header.Content-Length", "body.id"]
+    assert [each.path for each in answer_differences(old, new)] == [
+        "header.Content-Length",
+        "body.id",
+    ]
     assert answer_differences(old, new, excuses=lambda each: each.path == "body.id") == []
 
 
@@ -133,7 +163,9 @@ def test_compression_is_no_difference_but_its_header_is() -> None:
 
     assert said(old, answer(gzip.compress(b'{"a": 1}', 1, mtime=2), head)) == []
     assert said(old, answer(gzip.compress(b'{"a":2}'), head)) == ["body.a: 1 became 2"]
-    assert said(old, answer(b'{"a": 1}', head[1:])) == ["header.Content-Encoding: missing, was 'gzip'"]
+    assert said(old, answer(b'{"a": 1}', head[1:])) == [
+        "header.Content-Encoding: missing, was 'gzip'"
+    ]
 
 
 def test_a_body_that_was_not_stored_is_compared_by_length_and_digest() -> None:
@@ -144,7 +176,9 @@ def test_a_body_that_was_not_stored_is_compared_by_length_and_digest() -> None:
     assert said(kept, answer(body)) == []
     assert said(kept, kept) == []
     assert said(kept, answer(body[1:])) == ["body, bytes: 100 elements became 99"]
-    assert [each.place for each in answer_differences(kept, answer(body[1:] + b"y"))] == ["body, SHA-256"]
+    assert [each.place for each in answer_differences(kept, answer(body[1:] + b"y"))] == [
+        "body, SHA-256"
+    ]
 
 
 def test_one_mapping_of_secrets_runs_through_headers_and_bodies() -> None:
@@ -164,7 +198,10 @@ def test_only_the_shape_may_be_asked_for() -> None:
     rules = MatchRules(json=JSONRules(schema_only=True))
     head = (("Content-Type", "application/json"), ("X", "1"))
 
-    assert said(answer(b'{"a": 1}', head), answer(b'{"a": 2}', (head[0], ("X", "2"))), rules=rules) == []
+    assert (
+        said(answer(b'{"a": 1}', head), answer(b'{"a": 2}', (head[0], ("X", "2"))), rules=rules)
+        == []
+    )
     assert said(answer(b'{"a": 1}', head), answer(b'{"a": "2"}', head), rules=rules)
     assert said(typed(b"a", "text/plain"), typed(b"b", "text/plain"), rules=rules) == []
 

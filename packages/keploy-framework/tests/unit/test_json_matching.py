@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -22,10 +22,17 @@ from keploy_framework.matching import (
 from keploy_framework.matching.json_value import Number, canonical, plain
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from([0.5, 1.0]) | st.text("ab", max_size=2),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", min_size=1, max_size=1), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.sampled_from([0.5, 1.0])
+    | st.text("ab", max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text("abc", min_size=1, max_size=1), inner, max_size=3)
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 def said(expected: str, actual: str, **rules: Any) -> list[str]:
@@ -43,21 +50,31 @@ def said(expected: str, actual: str, **rules: Any) -> list[str]:
         ('{"a": "1"}', '{"a": 1}', ["body.a: '1' became 1"]),
         ('{"a": null}', "{}", ["body.a: missing, was null"]),
         ("{}", '{"a": null}', ["body.a: added, null"]),
-        ('{"a": {"b": [1, 2]}}', '{"a": {"b": [2, 1]}}',
-         ["body.a.b: the same elements in another order"]),
+        (
+            '{"a": {"b": [1, 2]}}',
+            '{"a": {"b": [2, 1]}}',
+            ["body.a.b: the same elements in another order"],
+        ),
         ("[1, 2, 3]", "[1, 3]", ["body[1]: 3 elements became 2"]),
         ("[1, 2]", "[1, 2, 3, 4]", ["body[2]: 2 elements became 4"]),
-        ("[1, 2, 3]", "[7, 8]", ["body: 3 elements became 2", "body[0]: 1 became 7", "body[1]: 2 became 8"]),
+        (
+            "[1, 2, 3]",
+            "[7, 8]",
+            ["body: 3 elements became 2", "body[0]: 1 became 7", "body[1]: 2 became 8"],
+        ),
         ('{"a": 1, "a": 2}', '{"a": 2}', ["body.a: an array of 2 elements became 2"]),
         ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}', []),
-        ("123456789012345678901234567890", "123456789012345678901234567891",
-         ["body: 123456789012345678901234567890 became 123456789012345678901234567891"]),
+        (
+            "123456789012345678901234567890",
+            "123456789012345678901234567891",
+            ["body: 123456789012345678901234567890 became 123456789012345678901234567891"],
+        ),
         ("0.1", "0.10", ["body: 0.1 became 0.10"]),
         ("[NaN]", "[Infinity]", ["body[0]: nan became inf"]),
         ('[{"id": 1}, {"id": 2}]', '[{"id": 1}, {"id": 3}]', ["body[1].id: 2 became 3"]),
         ('{"a": []}', '{"a": {}}', ["body.a: an array of 0 elements became an object of 0 keys"]),
     ],
-)  # fmt: skip
+)
 def test_every_change_is_said(expected: str, actual: str, words: list[str]) -> None:
     """Status of the art: the place, what was, what came."""
     assert said(expected, actual) == words
@@ -84,8 +101,13 @@ def test_a_change_is_always_found(value: object, data: st.DataObject) -> None:
     """Whatever is changed, somewhere: there is a difference, and going back there is one, too."""
     places: list[tuple[Any, Any]] = []
 
-    def walk(item: Any) -> None:
-        keys = range(len(item)) if isinstance(item, list) else list(item) if isinstance(item, dict) else ()
+    def walk(parent: object) -> None:
+        item = cast("Any", parent)
+        keys: list[Any] = []
+        if isinstance(parent, list):
+            keys = list(range(len(item)))
+        elif isinstance(parent, dict):
+            keys = list(item)
         for key in keys:
             places.append((item, key))
             walk(item[key])
@@ -141,7 +163,12 @@ def test_the_shape_alone_may_be_compared() -> None:
     """Values, and how many elements there are, do not count; types and keys do."""
     recorded = '{"a": [{"b": 1, "c": "x"}], "d": null}'
 
-    assert said(recorded, '{"a": [{"b": 9, "c": ""}, {"b": 2, "c": "z"}], "d": null}', schema_only=True) == []
+    assert (
+        said(
+            recorded, '{"a": [{"b": 9, "c": ""}, {"b": 2, "c": "z"}], "d": null}', schema_only=True
+        )
+        == []
+    )
     assert said(recorded, '{"a": [{"b": "9", "c": ""}], "d": null}', schema_only=True)
     assert said(recorded, '{"a": [{"b": 9}], "d": null}', schema_only=True)
     assert said(recorded, '{"a": [{"b": 9, "c": "", "e": 1}], "d": null}', schema_only=True)
@@ -156,15 +183,34 @@ def test_depth_is_no_limit(open_: str, close: str) -> None:
     (found,) = json_differences(one, two)
     assert (found.kind, found.expected, found.actual) == ("value", 1, 2)
     assert json_differences(one, parsed(f"{deep}1{close * 10_000}")) == []
-    missing = json_differences(parsed('{"x": 0}'), parsed(f'{{"x": 0, "y": {deep}1{close * 10_000}}}'))
+    missing = json_differences(
+        parsed('{"x": 0}'), parsed(f'{{"x": 0, "y": {deep}1{close * 10_000}}}')
+    )
     assert [each.kind for each in missing] == ["added"]
     assert canonical(one) is None
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[1,]", '{"a"}', '{"a":1,}', "nul", "01", "[1] 2", "'a'", '{"a" 1}', "{1: 2}", "]", "[}", '"\\x"', "+1", ".5"],
-)  # fmt: skip
+    [
+        "",
+        "{",
+        "[1,]",
+        '{"a"}',
+        '{"a":1,}',
+        "nul",
+        "01",
+        "[1] 2",
+        "'a'",
+        '{"a" 1}',
+        "{1: 2}",
+        "]",
+        "[}",
+        '"\\x"',
+        "+1",
+        ".5",
+    ],
+)
 @pytest.mark.parametrize("depth", [0, 3_000])
 def test_what_is_no_json_is_refused(text: str, depth: int) -> None:
     """By the parser of the standard library, and by the one for deep texts alike."""
@@ -193,7 +239,12 @@ def test_the_parser_for_deep_texts_agrees_with_the_other(value: object) -> None:
 
 def test_what_is_shown_keeps_the_text_of_numbers() -> None:
     """Whole numbers are ints, others Decimals."""
-    assert plain(parsed('[1, 1.10, -3, {"a": 1, "a": 2}]')) == [1, Decimal("1.10"), -3, {"a": [1, 2]}]
+    assert plain(parsed('[1, 1.10, -3, {"a": 1, "a": 2}]')) == [
+        1,
+        Decimal("1.10"),
+        -3,
+        {"a": [1, 2]},
+    ]
     assert str(plain(parsed("1.10"))) == "1.10"
 
 
@@ -214,14 +265,23 @@ def test_long_arrays_are_compared_in_one_go() -> None:
 def test_secrets_are_compared_one_to_one() -> None:
     """Equal placeholders stand for equal values, in the same document and in the next."""
     secrets = SameSecrets()
-    recorded = parsed('{"a": "[redacted:token:1]", "b": "[redacted:token:2]", "c": "[redacted:token:1]"}')
+    recorded = parsed(
+        '{"a": "[redacted:token:1]", "b": "[redacted:token:2]", "c": "[redacted:token:1]"}'
+    )
 
     def found(text: str) -> list[str]:
         return [each.path for each in json_differences(recorded, parsed(text), secrets=secrets)]
 
-    assert found('{"a": "[redacted:token:5]", "b": "[redacted:token:6]", "c": "[redacted:token:5]"}') == []
-    assert found('{"a": "[redacted:token:5]", "b": "[redacted:token:5]", "c": "[redacted:token:5]"}') == ["body.b"]
-    assert found('{"a": "[redacted:token:6]", "b": "[redacted:token:6]", "c": "[redacted:token:6]"}') == ["body.a", "body.c"]
+    assert (
+        found('{"a": "[redacted:token:5]", "b": "[redacted:token:6]", "c": "[redacted:token:5]"}')
+        == []
+    )
+    assert found(
+        '{"a": "[redacted:token:5]", "b": "[redacted:token:5]", "c": "[redacted:token:5]"}'
+    ) == ["body.b"]
+    assert found(
+        '{"a": "[redacted:token:6]", "b": "[redacted:token:6]", "c": "[redacted:token:6]"}'
+    ) == ["body.a", "body.c"]
 
 
 @given(st.lists(st.integers(0, 4), max_size=8), st.permutations(range(5)))
@@ -247,6 +307,6 @@ def test_any_renumbering_of_secrets_is_the_same(uses: list[int], order: list[int
         ("plain", "[redacted:a:1]", False),
     ],
 )
-def test_a_replay_need_not_be_redacted(recorded: str, actual: str, same: bool) -> None:
+def test_a_replay_need_not_be_redacted(recorded: str, actual: str, *, same: bool) -> None:
     """One placeholder in a text stands for whatever is there; two cannot be told apart."""
     assert SameSecrets().same(recorded, actual) is same

@@ -43,16 +43,32 @@ def name(found: Recording[int] | Miss) -> str:
         (ask("http://h/a/"), ask("http://h/a"), False),
         (ask("http://h/A"), ask("http://h/a"), False),
         (ask("http://h/", method="post"), ask("http://h/", method="POST"), True),
-        (ask("http://h/", b'{"a":1,"b":2}', headers=JSON), ask("http://h/", b'{ "b":2, "a":1 }', headers=JSON), True),
-        (ask("http://h/", b'{"a":1}', headers=JSON), ask("http://h/", b'{"a":1.0}', headers=JSON), False),
+        (
+            ask("http://h/", b'{"a":1,"b":2}', headers=JSON),
+            ask("http://h/", b'{ "b":2, "a":1 }', headers=JSON),
+            True,
+        ),
+        (
+            ask("http://h/", b'{"a":1}', headers=JSON),
+            ask("http://h/", b'{"a":1.0}', headers=JSON),
+            False,
+        ),
         (ask("http://h/", b"[1,2]", headers=JSON), ask("http://h/", b"[2,1]", headers=JSON), False),
-        (ask("http://h/", b"a=1&b=2", headers=FORM), ask("http://h/", b"b=2&a=1", headers=FORM), True),
+        (
+            ask("http://h/", b"a=1&b=2", headers=FORM),
+            ask("http://h/", b"b=2&a=1", headers=FORM),
+            True,
+        ),
         (ask("http://h/", b"\x00\xff"), ask("http://h/", b"\x00\xfe"), False),
-        (ask("http://h/", headers=(("X-Request-Id", "1"),)), ask("http://h/", headers=(("X", "2"),)), True),
+        (
+            ask("http://h/", headers=(("X-Request-Id", "1"),)),
+            ask("http://h/", headers=(("X", "2"),)),
+            True,
+        ),
         (ask("http://u:p@h/"), ask("http://h/"), True),
     ],
-)  # fmt: skip
-def test_what_makes_requests_the_same(one: Request, other: Request, same: bool) -> None:
+)
+def test_what_makes_requests_the_same(one: Request, other: Request, *, same: bool) -> None:
     """Spelling does not count, content does."""
     rules = RequestRules()
 
@@ -63,16 +79,19 @@ def test_multipart_requests_match_whatever_their_boundary() -> None:
     """A client makes a new boundary for each request."""
 
     def form(boundary: str) -> Request:
-        body = f'--{boundary}\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--{boundary}--\r\n'
-        head = (("Content-Type", f"multipart/form-data; boundary={boundary}"),)
-        return ask("http://h/", body.encode(), "POST", head)
+        head = 'Content-Disposition: form-data; name="a"'
+        body = f"--{boundary}\r\n{head}\r\n\r\n1\r\n--{boundary}--\r\n"
+        media = f"multipart/form-data; boundary={boundary}"
+        return ask("http://h/", body.encode(), "POST", (("Content-Type", media),))
 
     assert name(index(form("one")).find(form("two"))) == "mock-0"
 
 
 def test_parts_that_do_not_count_can_be_named() -> None:
     """``match_on``, ignored parameters, fields and headers."""
-    recorded = ask("http://h/a?t=1&q=x", b'{"a": {"ts": 1}, "l": [{"ts": 2, "k": 1}]}', "POST", JSON)
+    recorded = ask(
+        "http://h/a?t=1&q=x", b'{"a": {"ts": 1}, "l": [{"ts": 2, "k": 1}]}', "POST", JSON
+    )
     asked = ask("http://h/a?t=2&q=x", b'{"a": {"ts": 9}, "l": [{"ts": 8, "k": 1}]}', "POST", JSON)
 
     assert name(index(recorded).find(asked)) == "miss"
@@ -80,7 +99,9 @@ def test_parts_that_do_not_count_can_be_named() -> None:
     assert name(index(recorded, rules=rules).find(asked)) == "mock-0"
     assert name(index(recorded, rules=RequestRules(["method", "path"])).find(asked)) == "mock-0"
     heads = RequestRules(["headers"], ignored_headers=["x-a"])
-    one, two = (ask("http://h", headers=(("X-A", v), ("Traceparent", v), ("X-B", "1"))) for v in "12")
+    one, two = (
+        ask("http://h", headers=(("X-A", v), ("Traceparent", v), ("X-B", "1"))) for v in "12"
+    )
     assert name(index(one, rules=heads).find(two)) == "mock-0"
 
 
@@ -105,7 +126,7 @@ def test_the_same_request_is_answered_in_the_recorded_order() -> None:
         "cycle": ["mock-0", "mock-1", "mock-0", "mock-1"],
     }
     with pytest.raises(OptionError, match="once, last, cycle"):
-        index(repeat="never")  # type: ignore[arg-type]
+        index(repeat="never")
 
 
 def test_lifetimes() -> None:

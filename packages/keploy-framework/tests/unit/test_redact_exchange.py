@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
-import zlib
-from typing import TYPE_CHECKING
+from typing import Any, cast
 
-import brotli
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keploy_framework.errors import OptionError
-from keploy_framework.model import (
-    Direction,
-    Exchange,
-    Failure,
-    Message,
-    Piece,
-    Request,
-    Response,
-)
+from keploy_framework.model import Direction, Exchange, Failure, Message, Piece, Request, Response
 from keploy_framework.redact import PLACEHOLDER, Placeholders, Redaction, is_placeholder
 from keploy_framework.redact.spans import Edit, Span, cut, disjoint, edited, moved
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-SECRET = "hunter2-and-more"
+SECRET = "hunter2-and-more"  # noqa: S105 - made for these tests
 KEY = "sk-" + "ant-api03-abcdefghij0123456789"
 JSON = (("Content-Type", "application/json"),)
 
 
-def exchange(request: Request, response: Response | None = None, **rest: object) -> Exchange:
-    return Exchange("1", Direction.INBOUND, request, response, 1, 2, **rest)  # type: ignore[arg-type]
+def exchange(request: Request, response: Response | None = None, **rest: Any) -> Exchange:
+    return Exchange("1", Direction.INBOUND, request, response, 1, 2, **rest)
+
+
+def found(text: str) -> str:
+    match = PLACEHOLDER.search(text)
+    return match[0] if match else ""
 
 
 def every_byte(recorded: Exchange) -> str:
@@ -67,23 +57,45 @@ def test_nothing_of_a_login_stays() -> None:
                 ("Location", "/home?access_token=l0cation-token"),
                 ("Content-Type", "application/json"),
             ),
-            pieces=(Piece(0.1, b'{"access_token": "t0ken-t0ken-t0ken", "you": "'
-                          + basic.encode() + b'"}'),),
+            pieces=(
+                Piece(
+                    0.1, b'{"access_token": "t0ken-t0ken-t0ken", "you": "' + basic.encode() + b'"}'
+                ),
+            ),
         ),
         failure=Failure("builtins.OSError", f"cannot reach https://joe:{SECRET}@h.example"),
-        messages=(Message(0.1, "client", f'{{"password": "{SECRET}"}}'),
-                  Message(0.2, "server", KEY.encode())),
-    )  # fmt: skip
+        messages=(
+            Message(0.1, "client", f'{{"password": "{SECRET}"}}'),
+            Message(0.2, "server", KEY.encode()),
+        ),
+    )
 
     clean = Redaction.default().exchange(dirty)
 
     text = every_byte(clean)
     for secret in (
-        SECRET, basic, "zzz987654", "abc1234", "s3ss10n-value", "dark-cookie", "k3y-k3y-k3y",
-        "refer123456789", "n3w-s3ss10n", "l0cation-token", "t0ken-t0ken", KEY,
-    ):  # fmt: skip
+        SECRET,
+        basic,
+        "zzz987654",
+        "abc1234",
+        "s3ss10n-value",
+        "dark-cookie",
+        "k3y-k3y-k3y",
+        "refer123456789",
+        "n3w-s3ss10n",
+        "l0cation-token",
+        "t0ken-t0ken",
+        KEY,
+    ):
         assert secret not in text, secret
-    for kept in ("user=joe", "next=/", "Path=/; HttpOnly", "gone=; Max-Age=0", "session=", "theme="):
+    for kept in (
+        "user=joe",
+        "next=/",
+        "Path=/; HttpOnly",
+        "gone=; Max-Age=0",
+        "session=",
+        "theme=",
+    ):
         assert kept in text, kept
     assert clean.response is not None
     assert clean.response.pieces[0].at == 0.1
@@ -124,7 +136,7 @@ def test_equal_values_have_equal_placeholders_and_others_have_others() -> None:
     came_back = redaction.headers((("Authorization", "Bearer abcdef1234567890"),))[0][1]
     another = redaction.headers((("Authorization", "Bearer zzzzzz1234567890"),))[0][1]
 
-    assert PLACEHOLDER.search(handed_out)[0] == came_back.removeprefix("Bearer ")  # type: ignore[index]
+    assert found(handed_out) == came_back.removeprefix("Bearer ")
     assert another != came_back
     assert redaction.found == 2
 
@@ -145,8 +157,12 @@ def test_json_keeps_every_byte_around_a_secret() -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=4)
-        | st.dictionaries(st.sampled_from(["id", "name", "password", "items"]), inner, max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(
+                st.sampled_from(["id", "name", "password", "items"]), inner, max_size=4
+            )
+        ),
         max_leaves=20,
     )
 )
@@ -156,11 +172,12 @@ def test_redacted_json_is_json_of_the_same_shape(value: object) -> None:
 
     def check(old: object, new: object, *, secret: bool) -> None:
         if isinstance(old, dict) and isinstance(new, dict):
+            old, new = cast("dict[str, object]", old), cast("dict[str, object]", new)
             assert old.keys() == new.keys()
             for key in old:
                 check(old[key], new[key], secret=secret or key == "password")
         elif isinstance(old, list) and isinstance(new, list):
-            assert len(old) == len(new)
+            old, new = cast("list[object]", old), cast("list[object]", new)
             for mine, theirs in zip(old, new, strict=True):
                 check(mine, theirs, secret=secret)
         else:
@@ -169,149 +186,14 @@ def test_redacted_json_is_json_of_the_same_shape(value: object) -> None:
     check(value, after, secret=False)
 
 
-SSE = (("Content-Type", "text/event-stream"),)
-
-
-@given(st.lists(st.integers(0, 200), max_size=12))
-def test_a_secret_that_is_cut_into_pieces_does_not_leak(cuts: list[int]) -> None:
-    """Wherever the pieces of an answer begin: their number stays, the secret goes."""
-    body = f'data: {{"a": "{KEY}"}}\n\ndata: [DONE]\n\n'.encode()
-    places = sorted({min(at, len(body)) for at in cuts} | {0, len(body)})
-    pieces = [body[a:b] for a, b in zip(places, places[1:], strict=False)]
-
-    clean = Redaction.default().pieces(pieces, SSE)
-
-    assert len(clean) == len(pieces)
-    assert b"".join(clean) == b'data: {"a": "[redacted:anthropic-key:1]"}\n\ndata: [DONE]\n\n'
-
-
-def test_a_secret_that_a_model_writes_in_steps_does_not_leak() -> None:
-    """Each event holds a harmless share; only their sum is the secret."""
-    shares = ["the key is ", "sk", "-ant", "-api03-abcd", "efgh1234", "5678 and", " no more"]
-    events = [f'data: {{"delta": {{"content": {json.dumps(each)}}}}}\n\n'.encode() for each in shares]
-
-    clean = Redaction.default().pieces(events, SSE)
-
-    assert len(clean) == len(events)
-    said = "".join(json.loads(piece[6:])["delta"]["content"] for piece in clean)
-    assert said == "the key is [redacted:anthropic-key:1] and no more"
-    for share in shares[1:5]:
-        assert share.encode() not in b"".join(clean)
-
-
-def test_arguments_that_a_model_writes_in_steps_do_not_leak() -> None:
-    """JSON in steps: the password is known by its name, which stands in another event."""
-    shares = ['{"user": "joe", "pass', 'word": "hun', 'ter2"', ', "n": 1}']
-    events = "".join(
-        f"data: {json.dumps({'index': 0, 'partial_json': each})}\n\n" for each in shares
-    )
-
-    clean = Redaction.default().text(events, "text/event-stream")
-
-    said = "".join(json.loads(line[6:])["partial_json"] for line in clean.split("\n\n") if line)
-    assert json.loads(said)["user"] == "joe"
-    assert "hun" not in clean
-    assert "ter2" not in clean
-
-
-def _deflate(data: bytes) -> bytes:
-    packer = zlib.compressobj(wbits=-15)
-    return packer.compress(data) + packer.flush()
-
-
-PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress,
-    "x-gzip": gzip.compress,
-    "deflate": zlib.compress,
-    "Deflate": _deflate,
-    "br": brotli.compress,
-    "zstd": zstandard.ZstdCompressor().compress,
-}
-OPENERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.decompress,
-    "x-gzip": gzip.decompress,
-    "deflate": zlib.decompress,
-    "Deflate": zlib.decompress,
-    "br": brotli.decompress,
-    "zstd": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
-}
-
-
-@pytest.mark.parametrize("encoding", PACKERS)
-def test_a_compressed_body_is_opened_and_closed_again(encoding: str) -> None:
-    """The secret goes, the encoding and the number of pieces stay."""
-    packed = PACKERS[encoding](json.dumps({"password": SECRET, "rest": "x" * 300}).encode())
-    head = (("Content-Encoding", encoding), *JSON)
-    pieces = [packed[:11], packed[11:20], packed[20:]]
-
-    clean = Redaction.default().pieces(pieces, head)
-
-    assert len(clean) == 3
-    opened = json.loads(OPENERS[encoding](b"".join(clean)))
-    assert opened == {"password": "[redacted:password:1]", "rest": "x" * 300}
-
-
-@pytest.mark.parametrize("encoding", PACKERS)
-def test_a_compressed_body_without_a_secret_keeps_its_bytes(encoding: str) -> None:
-    """What holds no secret is not compressed anew."""
-    packed = PACKERS[encoding](b'{"a": 1}')
-
-    assert Redaction.default().body(packed, (("Content-Encoding", encoding), *JSON)) == packed
-
-
-@pytest.mark.parametrize(
-    ("encoding", "body"),
-    [
-        ("gzip, br", b"\x1f\x8b\x08 whatever"),
-        ("compress", b"\x1f\x9d\x90 whatever"),
-        ("gzip", gzip.compress(b"0" * (17 << 20))),
-        ("zstd", zstandard.ZstdCompressor().compress(b"0" * (17 << 20))),
-        ("br", brotli.compress(b"0" * (17 << 20), quality=1)),
-        ("gzip", b"\x00\x01\x02\x03 no gzip"),
-    ],
-)
-def test_what_cannot_be_searched_is_left_out_with_its_reason(encoding: str, body: bytes) -> None:
-    """An unknown encoding, two of them, a bomb, garbage: length and digest are kept, no byte."""
-    head = (("Content-Encoding", encoding),)
-    clean = Redaction.default().exchange(
-        exchange(Request("GET", "http://h/"), Response(200, headers=head, pieces=(Piece(0, body),)))
-    )
-
-    assert clean.response is not None
-    assert clean.response.pieces == ()
-    assert clean.response.omitted is not None
-    assert clean.response.omitted.size == len(body)
-    assert "not searched" in clean.response.omitted.reason
-
-
-def test_a_body_that_only_says_that_it_is_compressed_is_searched_as_text() -> None:
-    """An application that sets the header itself, and sends text: its secrets go, too."""
-    clean = Redaction.default().body(b'{"password": "abc"}', (("Content-Encoding", "gzip"), *JSON))
-
-    assert clean == b'{"password": "[redacted:password:1]"}'
-
-
-@pytest.mark.parametrize("charset", ["utf-16", "utf-16-le", "utf-32"])
-def test_wide_text_is_searched_as_text(charset: str) -> None:
-    """A charset of two or four bytes a character hides nothing."""
-    head = (("Content-Type", f"application/json; charset={charset}"),)
-
-    clean = Redaction.default().pieces(
-        [json.dumps({"password": SECRET}).encode(charset)[at : at + 30] for at in (0, 30, 60, 90, 120)],
-        head,
-    )
-
-    assert SECRET not in b"".join(clean).decode(charset)
-    assert len(clean) == 5
-
-
 def test_multipart_hides_fields_and_looks_into_files() -> None:
     """A field by its name, a JSON file by its fields, an ordinary file not at all."""
     body = (
         '--B\r\nContent-Disposition: form-data; name="password"\r\n\r\nhun\r\nter\r\n'
         '--B\r\nContent-Disposition: form-data; name="f"; filename="a.json"\r\n'
         'Content-Type: application/json\r\n\r\n{"api_key": "abc"}\r\n'
-        '--B\r\nContent-Disposition: form-data; name="g"; filename="g.bin"\r\n\r\n\x00\xff\r\n--B--\r\n'
+        '--B\r\nContent-Disposition: form-data; name="g"; filename="g.bin"\r\n\r\n\x00\xff\r\n'
+        "--B--\r\n"
     )
 
     clean = Redaction.default().text(body, 'multipart/form-data; boundary="B"')
@@ -338,9 +220,9 @@ def test_more_names_and_patterns_can_be_given_and_some_be_left() -> None:
     assert redaction.headers((("Cookie", "theme=dark; sid=1"),))[0][1] == (
         "theme=dark; sid=[redacted:cookie:1]"
     )
-    assert redaction.text('{"petName": "rex2", "password": "public-password"}', "application/json") == (
-        '{"petName": "[redacted:secret:1]", "password": "public-password"}'
-    )
+    assert redaction.text(
+        '{"petName": "rex2", "password": "public-password"}', "application/json"
+    ) == ('{"petName": "[redacted:secret:1]", "password": "public-password"}')
     assert redaction.text("see ORD-123456") == "see ORD-[redacted:order-number:1]"
 
 
@@ -356,15 +238,20 @@ def test_more_names_and_patterns_can_be_given_and_some_be_left() -> None:
         {"patterns": {"a": 7}},
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, object]) -> None:
+def test_options_that_cannot_be_are_refused(options: dict[str, Any]) -> None:
     """A text for a list, an empty name, a pattern that is none or finds nothing."""
     with pytest.raises(OptionError):
-        Redaction(**options)  # type: ignore[arg-type]
+        Redaction(**options)
 
 
 def test_the_head_of_a_scheme_stays() -> None:
     """Schemes say how a request is authorized; only what follows is secret."""
-    values = ["Bearer abc", "Digest username=a, response=b", "AWS4-HMAC-SHA256 Credential=x/y", "raw"]
+    values = [
+        "Bearer abc",
+        "Digest username=a, response=b",
+        "AWS4-HMAC-SHA256 Credential=x/y",
+        "raw",
+    ]
     clean = [Redaction.default().headers((("Authorization", v),))[0][1] for v in values]
 
     assert clean == [
@@ -375,48 +262,20 @@ def test_the_head_of_a_scheme_stays() -> None:
     ]
 
 
-def test_windows_redact_long_bodies_in_bounded_memory() -> None:
-    """Secrets across the edges of reads and of windows go, and all else stays."""
-    window = Redaction.default().window(())
-    assert window is not None
-    filler = b"0123456789 abcdef \n" * 700  # so that each secret lies elsewhere
-    body = b"".join(filler[: 12_000 + number] + b" " + KEY.encode() + b" " for number in range(40))
-
-    out = b"".join(window.feed(body[at : at + 4_099]) for at in range(0, len(body), 4_099))
-    out += window.finish()
-
-    assert KEY.encode() not in out
-    assert out == body.replace(KEY.encode(), b"[redacted:anthropic-key:1]")
-
-
-@pytest.mark.parametrize(
-    ("headers", "searched"),
-    [
-        ((), True),
-        ((("Content-Encoding", "identity"),), True),
-        ((("Content-Encoding", "gzip"),), False),
-        ((("Content-Encoding", "gzip, br"),), False),
-        ((("Content-Type", "text/plain; charset=utf-16"),), False),
-        ((("Content-Type", "text/plain; charset=utf-8"),), True),
-    ],
-)
-def test_a_long_body_that_cannot_be_searched_has_no_window(
-    headers: tuple[tuple[str, str], ...], searched: bool
-) -> None:
-    """Compressed or wide text cannot be searched by parts."""
-    assert (Redaction.default().window(headers) is not None) is searched
-
-
 @given(
     st.text("ab", max_size=30),
-    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 6), st.text("xy", max_size=5)), max_size=5),
+    st.lists(
+        st.tuples(st.integers(0, 30), st.integers(1, 6), st.text("xy", max_size=5)), max_size=5
+    ),
     st.lists(st.integers(0, 30), max_size=6),
 )
 def test_edits_and_moved_offsets_agree(
     text: str, raw: list[tuple[int, int, str]], offsets: list[int]
 ) -> None:
     """Cutting the edited text at the moved offsets gives pieces that join to it again."""
-    spans = disjoint([Span(a, min(a + n, len(text)), "k", t) for a, n, t in raw if a < len(text)], text)
+    spans = disjoint(
+        [Span(a, min(a + n, len(text)), "k", t) for a, n, t in raw if a < len(text)], text
+    )
     edits = [Edit(span.start, span.end, span.value) for span in spans]
     places = sorted(min(offset, len(text)) for offset in offsets)
     after = edited(text, edits)

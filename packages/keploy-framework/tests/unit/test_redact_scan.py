@@ -54,7 +54,7 @@ def test_what_we_write_has_no_findings() -> None:
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_base64_hides_nothing(wrapped: bool) -> None:
+def test_base64_hides_nothing(*, wrapped: bool) -> None:
     """A ``!!binary`` value, on one line or on many, is opened."""
     packed = base64.b64encode(b"\x00\x01" * 50 + KEY.encode() + b"\xff" * 90).decode()
     lines = [packed[at : at + 76] for at in range(0, len(packed), 76)] if wrapped else [packed]

@@ -47,7 +47,7 @@ class Difference:
         if self.kind == "added":
             return f"{where}: added, {_short(self.actual)}"
         if self.kind == "length":
-            return f"{where}: {self.expected} elements became {self.actual}"
+            return f"{where}: {_short(self.expected)} elements became {_short(self.actual)}"
         if self.kind == "order":
             return f"{where}: the same elements in another order"
         return f"{where}: {_short(self.expected)} became {_short(self.actual)}"

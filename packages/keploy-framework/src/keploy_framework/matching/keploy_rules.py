@@ -6,9 +6,11 @@ arrays does not count, noise paths match by substring.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
 
 from keploy_framework.matching.json_value import NotJSONError, Number, Repeated, parsed, type_name
 from keploy_framework.matching.json_walk import json_differences
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
     from keploy_framework.matching.json_value import JSON
     from keploy_framework.model import Headers
 
-__all__ = ("KeployNoise", "KeployVerdict", "keploy_verdict")
+__all__ = ("KeployNoise", "KeployVerdict", "go_number", "keploy_verdict")
+
+
+_SMALLEST_PLAIN: Final = 1e-6
+_SMALLEST_LONG: Final = 1e21
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +66,28 @@ def _text(value: JSON) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Number):
-        return _number(value.text)
+        return go_number(value.text)
     return value if isinstance(value, str) else None
 
 
-def _number(text: str) -> str:
+def go_number(text: str) -> str:
     """Return a number as Go writes a float64 in JSON: plain from 1e-6 up to 1e21."""
     try:
         value = float(text)
     except ValueError:
         return text
-    if value == int(value) if abs(value) < 1e21 else False:  # noqa: PLR2004 - where Go changes
-        return "-0" if value == 0 and text.startswith("-") else str(int(value))
-    shown = repr(value)
-    if "e" in shown:
-        if 1e-6 <= abs(value) < 1e21:  # noqa: PLR2004 - where Go changes over
-            return format(value, "f").rstrip("0")
-        mantissa, _, exponent = shown.partition("e")
-        sign, digits = exponent[0], exponent[1:].lstrip("0")
-        return f"{mantissa}e{sign if sign in '+-' else '+'}{digits}"
-    return shown
+    if not math.isfinite(value):
+        return text
+    if value == 0:
+        return "-0" if math.copysign(1, value) < 0 else "0"
+    exact = Decimal(repr(value)).normalize()
+    if _SMALLEST_PLAIN <= abs(value) < _SMALLEST_LONG:
+        return format(exact, "f")
+    sign, digits, exponent = exact.as_tuple()
+    power = len(digits) - 1 + int(exponent)
+    rest = "".join(map(str, digits[1:]))
+    mantissa = f"{digits[0]}.{rest}" if rest else str(digits[0])
+    return f"{'-' * sign}{mantissa}e{power:+d}"
 
 
 class KeployNoise:
@@ -283,7 +291,7 @@ def _last(value: JSON) -> JSON:
 
 def _scalars(expected: JSON, actual: JSON, entry: _Patterns | None) -> bool:
     if isinstance(expected, Number) and isinstance(actual, Number):
-        if _number(expected.text) == _number(actual.text):
+        if go_number(expected.text) == go_number(actual.text):
             return True
     elif expected == actual:
         return True

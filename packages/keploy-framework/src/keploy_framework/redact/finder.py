@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from keploy_framework.redact import json_text, texts
+from keploy_framework.redact.hints import json_has_names, unescaped_roughly
 from keploy_framework.redact.placeholders import ECHOED, is_placeholder
 from keploy_framework.redact.spans import Span, disjoint
 
@@ -25,11 +27,13 @@ _LINES: Final = re.compile(r"[^\r\n]++")
 _JSON_START: Final = re.compile(r"\s{0,64}+[\[{]")
 
 
+@lru_cache(maxsize=256)
 def media_type(content_type: str) -> str:
     """Return the type without its parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()
 
 
+@lru_cache(maxsize=256)
 def parameter(content_type: str, name: str) -> str:
     """Return the ``boundary`` or ``charset`` of a content type; "" if it has none."""
     match = (_BOUNDARY if name == "boundary" else _CHARSET).search(content_type)
@@ -112,14 +116,12 @@ class Finder:
         return self._settled(spans, value)
 
     def _settled(self, spans: Iterable[Span], text: str) -> list[Span]:
-        return disjoint(
-            [
-                span
-                for span in spans
-                if span.value not in self._allow and not is_placeholder(span.value)
-            ],
-            text,
-        )
+        found = [
+            span
+            for span in spans
+            if span.value not in self._allow and not is_placeholder(span.value)
+        ]
+        return disjoint(found, text) if found else found
 
     @staticmethod
     def _seen(text: str, values: Collection[str]) -> Iterator[Span]:
@@ -158,9 +160,12 @@ class Finder:
         return list(self._by_content(text, content_type, depth)) if depth < _DEEPEST else []
 
     def _json(self, text: str, depth: int) -> Iterator[Span]:
-        yield from json_text.fields(
-            text, self.names, (lambda inner: self._string(inner, depth + 1))
-        )
+        if json_has_names(text, self.names) or (
+            "\\" in text and self._looks.possible(unescaped_roughly(text))
+        ):
+            yield from json_text.fields(
+                text, self.names, (lambda inner: self._string(inner, depth + 1))
+            )
         if "=" in text:
             yield from texts.assignments(text, self.names, separators="=")
 

@@ -129,6 +129,8 @@ def fields(  # noqa: C901 - one pass, one branch for each thing that a string ca
         inside: Finds secrets in strings with escapes: JSON in a string, or a PEM block. Strings
             without escapes are their own text, they are searched with the text as a whole.
     """
+    if not names.possible(text):
+        return
     key = ""
     value_at = -1
     zone_end = -1

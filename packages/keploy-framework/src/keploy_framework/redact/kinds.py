@@ -12,6 +12,7 @@ import binascii
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from keploy_framework.redact.hints import runs
 from keploy_framework.redact.spans import Span
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ class Kind(NamedTuple):
         literals: One of these stands in every text that holds one; empty if there is none.
         pattern: Finds it; group 1, if there is one, is the secret itself.
         confirm: Looks at what the pattern found, where the pattern alone finds too much.
+        in_run: Whether all of it lies in one of the `runs` of a text.
+        gate: A sign that every one has; "" if there is none.
     """
 
     name: str
     literals: tuple[str, ...]
     pattern: re.Pattern[str]
     confirm: Callable[[str], bool] | None = None
+    in_run: bool = False
+    gate: str = ""
 
 
 def _mixed(value: str) -> bool:
@@ -55,8 +60,12 @@ def _kind(
     pattern: str,
     confirm: Callable[[str], bool] | None = None,
     before: str = r"(?<![A-Za-z0-9])",
+    *,
+    in_run: bool = True,
+    gate: str = "",
 ) -> Kind:
-    return Kind(name, tuple(literals.split()), re.compile(before + pattern), confirm)
+    gate = gate or next((sign for sign in "_-." if sign in literals and in_run), "")
+    return Kind(name, tuple(literals.split()), re.compile(before + pattern), confirm, in_run, gate)
 
 
 KINDS: Final = (
@@ -66,7 +75,7 @@ KINDS: Final = (
     _kind("openai-key", "sk-", r"sk-(?!ant-|lf-)(?:[a-z0-9]{1,8}-)?[A-Za-z0-9_-]{16,}+", _mixed),
     _kind("google-key", "AIza", r"AIza[A-Za-z0-9_-]{35}+"),
     _kind("google-token", "ya29.", r"ya29\.[A-Za-z0-9_.-]{16,}+"),
-    _kind("google-token", "1//0", r"1//0[A-Za-z0-9_-]{30,}+"),
+    _kind("google-token", "1//0", r"1//0[A-Za-z0-9_-]{30,}+", in_run=False),
     _kind("google-secret", "GOCSPX-", r"GOCSPX-[A-Za-z0-9_-]{20,}+"),
     _kind("huggingface-token", "hf_ api_org_", r"(?:hf_|api_org_)[A-Za-z0-9]{30,}+"),
     _kind("groq-key", "gsk_", r"gsk_[A-Za-z0-9]{20,}+", _mixed),
@@ -89,14 +98,24 @@ KINDS: Final = (
         r"[Ss]ecret_?[Aa]ccess_?[Kk]ey[\"'\\]{0,3}\s{0,4}[:=>]{1,2}\s{0,4}[\"'\\]{0,3}"
         r"([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+])",
         before="",
+        in_run=False,
     ),
-    _kind("azure-key", "Key=", r"(?:AccountKey|AccessKey)=([A-Za-z0-9+/]{40,}+={0,2})", before=""),
-    _kind("azure-sas", "sig=", r"(?<=[?&])sig=([A-Za-z0-9%+/]{36,}+={0,2})", before=""),
+    _kind(
+        "azure-key",
+        "Key=",
+        r"(?:AccountKey|AccessKey)=([A-Za-z0-9+/]{40,}+={0,2})",
+        before="",
+        in_run=False,
+    ),
+    _kind(
+        "azure-sas", "sig=", r"(?<=[?&])sig=([A-Za-z0-9%+/]{36,}+={0,2})", before="", in_run=False
+    ),
     _kind(
         "azure-secret",
         "Q~",
         r"[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}+(?![A-Za-z0-9_~.-])",
         before=r"(?<![A-Za-z0-9_~.-])",
+        in_run=False,
     ),
     _kind("digitalocean-token", "_v1_", r"do[opr]_v1_[a-f0-9]{64}+"),
     _kind("alibaba-key", "LTAI", r"LTAI[A-Za-z0-9]{16,24}+(?![A-Za-z0-9])", _mixed),
@@ -104,27 +123,36 @@ KINDS: Final = (
     _kind("databricks-token", "dapi", r"dapi[a-f0-9]{32}+"),
     _kind("pulumi-token", "pul-", r"pul-[a-f0-9]{40}+"),
     # Code, packages, teams.
-    _kind("github-token", "gh", r"gh[pousr]_[A-Za-z0-9]{20,}+"),
+    _kind("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", r"gh[pousr]_[A-Za-z0-9]{20,}+"),
     _kind("github-token", "github_pat_", r"github_pat_[A-Za-z0-9_]{20,}+"),
     _kind(
         "gitlab-token",
         "gl",
         r"gl(?:pat|dt|ptt|soat|cbt|rt|ft|imt|agent|oas)-[A-Za-z0-9_.-]{16,}+",
+        gate="-",
     ),
-    _kind("slack-token", "xox xapp-", r"(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,}+", _mixed),
+    _kind("slack-token", "xox xapp-", r"(?:xox[a-z]|xapp)-[A-Za-z0-9-]{10,}+", _mixed, gate="-"),
     _kind(
         "slack-webhook",
         "hooks.slack.com/",
         r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_-]{16,}+)",
         before="",
+        in_run=False,
     ),
     _kind(
         "discord-webhook",
         "/api/webhooks/",
         r"/api/webhooks/[0-9]{10,24}+/([A-Za-z0-9_-]{30,}+)",
         before="",
+        in_run=False,
     ),
-    _kind("telegram-token", ":AA", r"[0-9]{8,10}:AA[A-Za-z0-9_-]{32,33}+", before=r"(?<![0-9])"),
+    _kind(
+        "telegram-token",
+        ":AA",
+        r"[0-9]{8,10}:AA[A-Za-z0-9_-]{32,33}+",
+        before=r"(?<![0-9])",
+        in_run=False,
+    ),
     _kind("npm-token", "npm_", r"npm_[A-Za-z0-9]{36}+"),
     _kind("pypi-token", "pypi-AgE", r"pypi-AgE[A-Za-z0-9_-]{40,}+"),
     _kind("docker-token", "dckr_", r"dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}+"),
@@ -133,8 +161,8 @@ KINDS: Final = (
     _kind("notion-token", "ntn_ secret_", r"(?:ntn_|secret_)[A-Za-z0-9]{40,}+", _mixed),
     _kind("figma-token", "figd_", r"figd_[A-Za-z0-9_-]{30,}+"),
     _kind("postman-key", "PMAK-", r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
-    _kind("sentry-token", "sntry", r"sntry[su]_[A-Za-z0-9_=+/-]{40,}+"),
-    _kind("grafana-token", "glc_ glsa_", r"(?:glc|glsa)_[A-Za-z0-9+/_=-]{30,}+"),
+    _kind("sentry-token", "sntry", r"sntry[su]_[A-Za-z0-9_=+/-]{40,}+", in_run=False),
+    _kind("grafana-token", "glc_ glsa_", r"(?:glc|glsa)_[A-Za-z0-9+/_=-]{30,}+", in_run=False),
     _kind("newrelic-key", "NRAK- NRJS- NRII-", r"NR(?:AK|JS|II)-[A-Za-z0-9_-]{19,}+"),
     _kind("doppler-token", "dp.", r"dp\.(?:pt|st|ct|sa|scim)\.[A-Za-z0-9._-]{40,}+"),
     _kind("supabase-token", "sbp_", r"sbp_[a-f0-9]{40}+"),
@@ -142,13 +170,13 @@ KINDS: Final = (
     _kind("age-key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     # Payment, mail, telephone, shops.
     _kind("stripe-key", "_live_ _test_", r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{10,}+"),
-    _kind("stripe-webhook-secret", "whsec_", r"whsec_[A-Za-z0-9+/=]{16,}+", _mixed),
-    _kind("square-token", "sq0", r"sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,}+"),
+    _kind("stripe-webhook-secret", "whsec_", r"whsec_[A-Za-z0-9+/=]{16,}+", _mixed, in_run=False),
+    _kind("square-token", "sq0", r"sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,}+", gate="-"),
     _kind("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
     _kind("twilio-key", "SK", r"SK[a-f0-9]{32}(?![A-Za-z0-9])"),
     _kind("mailgun-key", "key-", r"key-[a-f0-9]{32}(?![A-Za-z0-9])"),
     _kind("mailchimp-key", "-us", r"[a-f0-9]{32}-us[0-9]{1,2}(?![A-Za-z0-9])"),
-    _kind("shopify-token", "shp", r"shp(?:at|ca|pa|ss|tka)_[a-fA-F0-9]{32}+"),
+    _kind("shopify-token", "shp", r"shp(?:at|ca|pa|ss|tka)_[a-fA-F0-9]{32}+", gate="_"),
     _kind("facebook-token", "EAA", r"EAA[A-Za-z0-9]{60,}+", _mixed),
     # Not bound to a provider.
     _kind(
@@ -156,16 +184,28 @@ KINDS: Final = (
         "eyJ",
         r"eyJ[A-Za-z0-9_-]{6,}+\.[A-Za-z0-9_-]{6,}+\.[A-Za-z0-9_-]*+(?:\.[A-Za-z0-9_-]++){0,2}",
         before=r"(?<![A-Za-z0-9_.-])",
+        gate=".",
     ),
     _kind(
-        "bearer", "earer BEARER", r"(?:[Bb]earer|BEARER)\s{1,4}([A-Za-z0-9._~+/=-]{16,}+)", _mixed
+        "bearer",
+        "earer BEARER",
+        r"(?:[Bb]earer|BEARER)\s{1,4}([A-Za-z0-9._~+/=-]{16,}+)",
+        _mixed,
+        in_run=False,
     ),
-    _kind("basic", "asic BASIC", r"(?:[Bb]asic|BASIC)\s{1,4}([A-Za-z0-9+/]{6,}+={0,2})", _pair),
+    _kind(
+        "basic",
+        "asic BASIC",
+        r"(?:[Bb]asic|BASIC)\s{1,4}([A-Za-z0-9+/]{6,}+={0,2})",
+        _pair,
+        in_run=False,
+    ),
     _kind(
         "password",
         "://",
         r"://[^\s/:@\"'<>\[\]\\?#]{0,256}+:([^\s/@\"'<>\\]{1,256}+)@",
         before="",
+        in_run=False,
     ),
 )
 """Every kind, in the order in which they are tried; the first that finds a place names it."""
@@ -174,11 +214,31 @@ _PEM_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)
 _PEM_END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
-def _plan(kinds: tuple[Kind, ...]) -> tuple[tuple[str, int], ...]:
-    """Return each literal with the place of its kind; "" for a kind without any."""
-    return tuple(
-        (literal, place) for place, kind in enumerate(kinds) for literal in kind.literals or ("",)
+def _plan(kinds: tuple[Kind, ...]) -> _Plan:
+    """Sort the kinds by what has to be seen before their pattern is tried."""
+    always: list[int] = []
+    anywhere: list[tuple[str, int]] = []
+    gated: dict[str, list[tuple[str, int]]] = {}
+    for place, kind in enumerate(kinds):
+        if not kind.literals:
+            always.append(place)
+        for literal in kind.literals:
+            if kind.in_run:
+                gated.setdefault(kind.gate, []).append((literal, place))
+            else:
+                anywhere.append((literal, place))
+    return _Plan(
+        tuple(always), tuple(anywhere), tuple((gate, tuple(found)) for gate, found in gated.items())
     )
+
+
+class _Plan(NamedTuple):
+    always: tuple[int, ...]
+    """The kinds without literals."""
+    anywhere: tuple[tuple[str, int], ...]
+    """Literals of kinds that may stand anywhere in a text."""
+    in_runs: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
+    """Literals of kinds that lie in a run, behind the one sign that all of these have."""
 
 
 _PLAN: Final = _plan(KINDS)
@@ -203,22 +263,41 @@ class Looks:
 
     def possible(self, text: str) -> bool:
         """Say whether there may be one; False is certain."""
-        if "PRIVATE KEY" in text:
+        plan = self._plan
+        if plan.always or "PRIVATE KEY" in text:
             return True
-        return any([literal in text for literal, _ in self._plan])  # noqa: C419 - faster so
+        if any([literal in text for literal, _ in plan.anywhere]):  # noqa: C419 - faster so
+            return True
+        found = runs(text)
+        return bool(found) and bool(self._in_runs(text, found))
 
     def spans(self, text: str) -> Iterator[Span]:
         """Yield the secrets; they may overlap."""
-        places = [place for literal, place in self._plan if literal in text]
-        for place in dict.fromkeys(places):
+        plan = self._plan
+        places = [place for literal, place in plan.anywhere if literal in text]
+        found = runs(text)
+        in_runs = self._in_runs(text, found) if found else ()
+        for place in sorted({*plan.always, *places, *in_runs}):
             kind = self._kinds[place]
-            for match in kind.pattern.finditer(text):
-                group = 1 if kind.pattern.groups else 0
-                value = match[group]
-                if value and (kind.confirm is None or kind.confirm(value)):
-                    yield Span(match.start(group), match.end(group), kind.name, value)
+            for start, end in found if kind.in_run else ((0, len(text)),):
+                for match in kind.pattern.finditer(text, start, end):
+                    group = 1 if kind.pattern.groups else 0
+                    value = match[group]
+                    if value and (kind.confirm is None or kind.confirm(value)):
+                        yield Span(match.start(group), match.end(group), kind.name, value)
         if "PRIVATE KEY" in text:
             yield from _private_keys(text)
+
+    def _in_runs(self, text: str, found: list[tuple[int, int]]) -> set[int]:
+        """Return the kinds of which a literal stands in a run."""
+        whole = "\n".join([text[start:end] for start, end in found])
+        return {
+            place
+            for gate, literals in self._plan.in_runs
+            if gate in whole
+            for literal, place in literals
+            if literal in whole
+        }
 
 
 def _private_keys(text: str) -> Iterator[Span]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ("AUTH_HEADERS", "HEADERS", "Names", "looks_secret", "normal")
+__all__ = ("AUTH_HEADERS", "HEADERS", "HINTS", "STRONG", "WEAK", "Names", "looks_secret", "normal")
 
 AUTH_HEADERS: Final = frozenset({"authorization", "proxyauthorization"})
 """Headers that name a scheme before the secret, as `normal` spells them."""
@@ -63,7 +63,7 @@ HEADERS: Final = frozenset(
 )
 """Headers whose value is a secret, as `normal` spells them."""
 
-_STRONG: Final = frozenset(
+STRONG: Final = frozenset(
     {
         "accountkey",
         "apisecret",
@@ -106,6 +106,8 @@ _STRONG: Final = frozenset(
         "xxsrftoken",
     }
 )
+"""Fields that hold a secret whatever it looks like, as `normal` spells them."""
+
 _STRONG_ENDS: Final = (
     "accesstoken",
     "apikey",
@@ -123,7 +125,7 @@ _STRONG_ENDS: Final = (
     "sessiontoken",
     "tokensecret",
 )
-_WEAK: Final = frozenset(
+WEAK: Final = frozenset(
     {
         "accesskey",
         "accesskeyid",
@@ -149,6 +151,8 @@ _WEAK: Final = frozenset(
         "xgoogsignature",
     }
 )
+"""Fields that hold a secret if their value looks like one, as `normal` spells them."""
+
 # Words that look like a token's name and are none: cursors, and what counts or describes tokens.
 _NO_TOKEN: Final = (
     "pagetoken",
@@ -160,6 +164,28 @@ _NO_TOKEN: Final = (
 )
 _QUERY_ONLY: Final = frozenset({"code", "key"})
 _SESSIONS: Final = frozenset({"session", "sessionid", "sid", "sess"})
+# Each telling name has one of these in it: a text with none of them has no telling name.
+HINTS: Final = (
+    "assertion",
+    "auth",
+    "code",
+    "connection",
+    "cookie",
+    "credential",
+    "cvc",
+    "cvv",
+    "jwt",
+    "key",
+    "otp",
+    "pass",
+    "pwd",
+    "saml",
+    "secret",
+    "sess",
+    "sid",
+    "sig",
+    "token",
+)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SPLIT: Final = str.maketrans("", "", "-_. \t[]$:")
 _WEAK_LENGTH: Final = 12
@@ -214,6 +240,21 @@ class Names:
         self._allow = frozenset(normal(name) for name in allow)
         self._kinds: dict[str, tuple[str, bool] | None] = {}
 
+    def possible(self, text: str) -> bool:
+        """Say whether a telling name may stand in a text; False is certain.
+
+        A text with escapes may spell a name in any way.
+        """
+        if self._fields or "\\" in text:
+            return True
+        plain = normal(text)
+        return any([hint in plain for hint in HINTS])  # noqa: C419 - faster so
+
+    @property
+    def has_own_fields(self) -> bool:
+        """Whether there are more fields than those that are known to all."""
+        return bool(self._fields)
+
     def allows(self, name: str) -> bool:
         """Say whether the values of this name are left as they are."""
         return bool(self._allow) and normal(name) in self._allow
@@ -258,9 +299,9 @@ class Names:
         if plain in self._allow:
             return None
         bare = plain.rstrip("0123456789") or plain
-        if plain in self._fields or bare in _STRONG or bare.endswith(_STRONG_ENDS):
+        if plain in self._fields or bare in STRONG or bare.endswith(_STRONG_ENDS):
             return _called(bare), True
-        if bare in _WEAK:
+        if bare in WEAK:
             return _called(bare), False
         if bare.endswith("token") and not bare.endswith(_NO_TOKEN):
             return "token", False

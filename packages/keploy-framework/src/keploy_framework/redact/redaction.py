@@ -30,6 +30,8 @@ FIELD_LIMIT: Final = 1 << 20
 
 _KIND: Final = re.compile(r"[a-z0-9-]{1,40}")
 _NAME_LIMIT: Final = 256
+_REMEMBERED: Final = 512
+_MEMORY: Final = 4096
 
 
 class Redaction:
@@ -60,7 +62,7 @@ class Redaction:
         (('Authorization', 'Bearer [redacted:bearer:1]'),)
     """
 
-    __slots__ = ("_finder", "_placeholders")
+    __slots__ = ("_clean", "_finder", "_placeholders")
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class Redaction:
         own = tuple(_pattern(kind, text) for kind, text in (patterns or {}).items())
         self._finder = Finder(names, Looks(own), _names("allow_values", allow_values))
         self._placeholders = Placeholders()
+        self._clean: set[tuple[str, str]] = set()  # header lines that hold no secret
 
     @classmethod
     def default(cls) -> Redaction:
@@ -98,23 +101,28 @@ class Redaction:
         request or in the head of the answer is also found where it is repeated in this exchange.
         """
         seen: dict[str, None] = {}
-        request, response = exchange.request, exchange.response
+        asked, answered, failure = exchange.request, exchange.response, exchange.failure
+        request, response, messages = asked, answered, exchange.messages
         # Heads come before bodies, which may repeat what stands in them.
-        request = replace(request, headers=self._head(request.headers, seen))
+        headers = self._head(asked.headers, seen)
+        if headers is not asked.headers:
+            request = replace(request, headers=headers)
         if response is not None:
-            response = replace(
-                response,
-                headers=self._head(response.headers, seen),
-                trailers=self._head(response.trailers, seen),
-            )
+            headers = self._head(response.headers, seen)
+            trailers = self._head(response.trailers, seen)
+            if headers is not response.headers or trailers is not response.trailers:
+                response = replace(response, headers=headers, trailers=trailers)
         request = self._request(request, seen)
         if response is not None:
             response = self._response(response, seen)
-        request = replace(request, url=self._apply(request.url, self._url(request.url, seen)))
-        failure = exchange.failure
+        if spans := self._finder.url(request.url, seen):
+            request = replace(request, url=self._apply(request.url, spans))
         if failure is not None:
             failure = replace(failure, text=self._plain(failure.text, seen))
-        messages = tuple(self._message(message, seen) for message in exchange.messages)
+        if messages:
+            messages = tuple([self._message(message, seen) for message in messages])
+        elif request is asked and response is answered and failure is None:
+            return exchange
         return replace(
             exchange, request=request, response=response, failure=failure, messages=messages
         )
@@ -135,7 +143,7 @@ class Redaction:
 
     def url(self, url: str) -> str:
         """Return a URL without the secrets in its user info, path, query and fragment."""
-        return self._apply(url, self._url(url, {}))
+        return self._apply(url, self._finder.url(url, {}))
 
     def headers(self, headers: Headers) -> Headers:
         """Return header lines without their secrets; schemes and names of cookies stay."""
@@ -171,6 +179,8 @@ class Redaction:
         return replace(request, body=body) if body != request.body else request
 
     def _response(self, response: Response, seen: dict[str, None]) -> Response:
+        if not response.pieces:
+            return response
         before = [piece.data for piece in response.pieces]
         try:
             after = self._pieces(before, response.headers, seen)
@@ -200,7 +210,7 @@ class Redaction:
     ) -> list[bytes]:
         if not any(pieces):
             return list(pieces)
-        encoding = encoding_of(header_values(headers, "content-encoding"))
+        encoding, content_type, charset = _shape(headers)
         plain = pieces
         if encoding:
             try:
@@ -209,8 +219,6 @@ class Redaction:
                 if not _claims(pieces, encoding):
                     raise
                 encoding = ""  # it says that it is compressed, and is not: its text is searched
-        content_type = header_value(headers, "content-type") or ""
-        charset = parameter(content_type, "charset").lower()
         if charset.startswith(("utf-16", "utf-32")):
             after, changed = self._wide(plain, charset, content_type, seen)
         else:
@@ -262,20 +270,31 @@ class Redaction:
         return edited(bare, edits).encode("latin-1").decode("utf-8", "surrogatepass")
 
     def _head(self, headers: Headers, seen: dict[str, None]) -> Headers:
+        clean = self._clean
         result: list[tuple[str, str]] = []
-        # Most heads hold nothing that looks like a secret; one look at all lines says so.
-        possible = self._finder.possible("\n".join([value for _, value in headers]))
-        for name, value in headers:
-            spans = self._finder.header(name, value, seen, possible=possible)
-            _note(spans, seen)
-            result.append((name, self._apply(value, spans)) if spans else (name, value))
-        return tuple(result)
-
-    def _url(self, url: str, seen: dict[str, None]) -> list[Span]:
-        return self._finder.url(url, seen)
+        changed = False
+        for pair in headers:
+            name, value = pair
+            if pair in clean and not (seen and any(secret in value for secret in seen)):
+                result.append(pair)
+                continue
+            spans = self._finder.header(name, value, seen)
+            if spans:
+                _note(spans, seen)
+                result.append((name, self._apply(value, spans)))
+                changed = True
+                continue
+            result.append(pair)
+            if len(value) <= _REMEMBERED:
+                if len(clean) >= _MEMORY:
+                    clean.clear()
+                clean.add(pair)
+        return tuple(result) if changed else headers
 
     def _apply(self, text: str, spans: Sequence[Span]) -> str:
         """Put placeholders into a head; in the user info of a URL they are percent-encoded."""
+        if not spans:
+            return text
         edits = self._edits(spans)
         return edited(
             text,
@@ -300,6 +319,21 @@ def _note(spans: Iterable[Span], seen: dict[str, None]) -> None:
     for span in spans:
         if len(span.value) >= ECHOED and "[redacted:" not in span.value:
             seen[span.value] = None
+
+
+def _shape(headers: Headers) -> tuple[str, str, str]:
+    """Return the encoding, the content type and the charset that headers tell."""
+    encodings: list[str] = []
+    types: list[str] = []
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered == "content-type":
+            types.append(value)
+        elif lowered == "content-encoding":
+            encodings.append(value)
+    content_type = ", ".join(types)
+    charset = parameter(content_type, "charset").lower() if content_type else ""
+    return (encoding_of(encodings) if encodings else ""), content_type, charset
 
 
 def _claims(pieces: Sequence[bytes], encoding: str) -> bool:

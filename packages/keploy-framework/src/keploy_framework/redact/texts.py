@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
+from keploy_framework.redact.hints import name_starts
 from keploy_framework.redact.names import AUTH_HEADERS, normal
 from keploy_framework.redact.placeholders import is_placeholder
 from keploy_framework.redact.spans import Span
@@ -53,7 +54,7 @@ def assignments(text: str, names: Names, *, separators: str = ":=") -> Iterator[
         separators: Which signs may stand between name and value.
     """
     done = 0
-    for match in _ASSIGNMENT.finditer(text):
+    for match in _assigned(text, names):
         name, between, quote = match.groups()
         is_line = normal(name) in _LINE_HEADERS
         if match.start() < done or not any(sign in between for sign in separators):
@@ -75,6 +76,17 @@ def assignments(text: str, names: Names, *, separators: str = ":=") -> Iterator[
         for match in _CURL_USER.finditer(text):
             if not is_placeholder(match[2]):
                 yield Span(match.start(2), match.end(2), "password", match[2])
+
+
+def _assigned(text: str, names: Names) -> Iterator[re.Match[str]]:
+    """Yield what looks like an assignment to a name that may be a telling one, in order."""
+    if names.has_own_fields:
+        yield from _ASSIGNMENT.finditer(text)
+        return
+    for start in name_starts(text):
+        match = _ASSIGNMENT.match(text, start)
+        if match is not None:
+            yield match
 
 
 def _named(name: str, value: str, names: Names, between: str) -> str | None:

@@ -16,7 +16,7 @@ __all__ = ("OVERLAP", "SlidingWindow")
 OVERLAP: Final = 16 << 10
 """How many bytes are held back, and how many are looked at again: secrets are shorter."""
 
-_STEP: Final = 64 << 10
+_STEP: Final = 256 << 10
 _LONGEST: Final = 1 << 20
 
 
@@ -33,17 +33,19 @@ class SlidingWindow:
         b'ab--ef'
     """
 
-    __slots__ = ("_context", "_held", "_redact")
+    __slots__ = ("_context", "_held", "_length", "_redact")
 
     def __init__(self, redact: Callable[[str], Sequence[Edit]]) -> None:
         self._redact = redact
         self._context = ""
         self._held: list[str] = []
+        self._length = 0
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return those that can no longer be part of a secret."""
         self._held.append(data.decode("latin-1"))
-        if sum(map(len, self._held)) < _STEP + OVERLAP:
+        self._length += len(data)
+        if self._length < _STEP + OVERLAP:
             return b""
         return self._emit(last=False)
 
@@ -71,4 +73,5 @@ class SlidingWindow:
         safe = edited(text[:limit], edits)[known:]
         self._context = text[max(0, limit - OVERLAP) : limit]
         self._held = [text[limit:]]
+        self._length = len(text) - limit
         return safe.encode("latin-1", "replace")
