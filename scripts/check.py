@@ -203,21 +203,24 @@ def unit(session: Session) -> None:
 
 def other_pythons(session: Session) -> None:
     """The whole suite on every other supported Python that this machine has."""
+    found: dict[str, str | Path] = {}
     for version in pythons.SUPPORTED:
         if version == pythons.CURRENT:
             continue
         if interpreter := pythons.find(version):
-            through = (UV, "run", "--isolated", "--locked", "--quiet", "--python", interpreter)
-            folders = [package.tests for package in session.packages]
-            label = f"all packages together, Python {version}"
-            # What takes long is repeated on the newest alone: between it and the oldest, little
-            # behaves in a way of its own.
-            how = PARALLEL if version == pythons.SUPPORTED[-1] else AGAIN
-            session.pytest(label, *how, *folders, through=through)
+            found[version] = interpreter
         else:
             print(
                 f"  absent  Python {version}: no interpreter here that runs, not tested", flush=True
             )
+    for version, interpreter in found.items():
+        through = (UV, "run", "--isolated", "--locked", "--quiet", "--python", interpreter)
+        folders = [package.tests for package in session.packages]
+        label = f"all packages together, Python {version}"
+        # What takes long is repeated on the newest alone: between it and the oldest, little
+        # behaves in a way of its own.
+        how = PARALLEL if version == [*found][-1] else AGAIN
+        session.pytest(label, *how, *folders, through=through)
 
 
 def alone(session: Session) -> None:
