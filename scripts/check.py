@@ -203,12 +203,12 @@ def unit(session: Session) -> None:
 
 def other_pythons(session: Session) -> None:
     """The whole suite on every other supported Python that this machine has."""
-    found: dict[str, str | Path] = {}
+    found: dict[str, str] = {}
     for version in pythons.SUPPORTED:
         if version == pythons.CURRENT:
             continue
-        if interpreter := pythons.find(version):
-            found[version] = interpreter
+        if there := pythons.find(version):
+            found[version] = there
         else:
             print(
                 f"  absent  Python {version}: no interpreter here that runs, not tested", flush=True
