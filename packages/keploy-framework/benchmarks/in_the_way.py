@@ -1,25 +1,19 @@
-"""What a recorder costs in the way of the traffic: the middleware, and the proxy.
+"""What a recorder costs in the way of the traffic: the middleware, the proxy, and their memory.
 
-```sh
-uv run python packages/keploy-framework/benchmarks/in_the_way.py           # ratios
-uv run python packages/keploy-framework/benchmarks/in_the_way.py --long    # 1 GB, and its memory
-```
-
-Each round times baseline, subject, baseline, and keeps the ratio of the subject to the mean of its
-neighbors: what slows the machine slows all three. Servers run in processes of their own.
+Servers run in processes of their own.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import multiprocessing
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +24,23 @@ from keploy_framework.asgi import RecordingMiddleware
 from keploy_framework.recording.proxy import RecordingProxy
 from keploy_framework.recording.recorder import Recorder
 
+from .measure import Figure, Outcome, exactly, ratio
+from .peers import mitmproxy
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
     from multiprocessing.connection import Connection
 
     from keploy_framework.asgi import ASGIApp
 
-ROUNDS = 15
-REQUESTS = 300
+    from .measure import Effort
+
+__all__ = ("over_tcp", "rows", "server")
+
 BODY = b'{"text": "' + b"x" * 463 + b'"}'
 GIGABYTE = 1 << 30
 PIECE = bytes(1 << 16)
+CLIENTS = 4
 
 Event = MutableMapping[str, Any]
 
@@ -112,79 +112,153 @@ def forward(told: Connection, folder: str, port: int) -> None:
     asyncio.run(main())
 
 
-def started(target: Callable[..., None], *arguments: object) -> tuple[int, Connection]:
-    """Start a server in a process; return its port and the way to talk to it."""
-    here, there = multiprocessing.Pipe()
-    multiprocessing.Process(target=target, args=(there, *arguments), daemon=True).start()
-    return here.recv(), here
+@contextmanager
+def server(target: Callable[..., None], *arguments: object) -> Generator[tuple[int, Connection]]:
+    """Run a server in a process; yield its port and the way to talk to it."""
+    here, there = _CONTEXT.Pipe()
+    process = _CONTEXT.Process(target=target, args=(there, *arguments), daemon=True)
+    process.start()
+    try:
+        yield here.recv(), here
+    finally:
+        process.terminate()
+        process.join()
 
 
-def over_tcp(port: int) -> float:
-    """Return the seconds that a client needs for a block of requests, one after the other."""
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+_CONTEXT = multiprocessing.get_context("spawn")
+
+
+def over_tcp(url: str, calls: int) -> float:
+    """Return the seconds that a client needs for so many requests, one after the other."""
+    with httpx.Client(base_url=url, trust_env=False) as client:
         client.get("/")
         began = time.perf_counter()
-        for number in range(REQUESTS):
+        for number in range(calls):
             client.get(f"/items/{number}").raise_for_status()
         return time.perf_counter() - began
 
 
-def in_process(target: ASGIApp) -> float:
-    """Return the processor time of a block of requests without a server."""
+def saturated(url: str, calls: int) -> float:
+    """Return the seconds that clients need which ask at the same time."""
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        began = time.perf_counter()
+        list(pool.map(lambda _: over_tcp(url, calls // CLIENTS), range(CLIENTS)))
+        return time.perf_counter() - began
+
+
+def in_process(
+    target: ASGIApp, calls: int, clock: Callable[[], float] = time.process_time
+) -> float:
+    """Return the processor time of so many requests without a server."""
 
     async def main() -> float:
         transport = httpx.ASGITransport(target)
         async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
-            began = time.process_time()
-            for number in range(REQUESTS):
+            began = clock()
+            for number in range(calls):
                 await client.get(f"/items/{number}")
-            return time.process_time() - began
+            return clock() - began
 
     gc.collect()
     return asyncio.run(main())
 
 
-def ratio(
-    name: str, goal: float, baseline: Callable[[], float], subject: Callable[[], float]
-) -> None:
-    """Print what the subject costs in units of the baseline."""
-    found: list[float] = []
-    for _ in range(ROUNDS):
-        before = baseline()
-        timed = subject()
-        found.append(2 * timed / (before + baseline()))
-    low, median, high = statistics.quantiles(found, n=4)
-    print(f"{name:<42} {median:5.2f} x  (quartiles {low:.2f}-{high:.2f}, goal {goal:.2f})")
+def rows(effort: Effort) -> Generator[Outcome]:
+    """Measure the middleware, the proxy and the memory that they take."""
+    with tempfile.TemporaryDirectory() as place:
+        yield _in_process(effort, Path(place) / "in-process")
+        with (
+            server(serve, None) as (bare, _),
+            server(serve, str(Path(place) / "middleware")) as (recorded, _),
+            server(forward, str(Path(place) / "proxy"), bare) as (proxied, _),
+        ):
+            yield from _over_tcp(effort, bare, recorded, proxied)
+    with tempfile.TemporaryDirectory() as place:
+        yield from _gigabyte(Path(place))
 
 
-def ratios(folder: Path) -> None:
-    """Print the cost of each recorder."""
-    bare, _ = started(serve, None)
-    recorded, _ = started(serve, str(folder / "middleware"))
-    proxied, _ = started(forward, str(folder / "proxy"), bare)
-    watched = RecordingMiddleware(app, Nowhere())
-    ratio(
-        "middleware alone, httpx ASGITransport",
-        1.05,
-        lambda: in_process(app),
-        lambda: in_process(watched),
-    )
-    with recorder_at(str(folder / "in-process")) as recorder:
+def _in_process(effort: Effort, folder: Path) -> Outcome:
+    with recorder_at(str(folder)) as recorder:
         wrapped = RecordingMiddleware(app, recorder)
-        ratio(
-            "middleware, httpx ASGITransport",
-            1.05,
-            lambda: in_process(app),
-            lambda: in_process(wrapped),
+        found = ratio(
+            effort.rounds,
+            lambda: in_process(app, effort.calls, time.thread_time),
+            lambda: in_process(wrapped, effort.calls, time.thread_time),
         )
-        dropped = recorder.dropped
-    ratio("middleware, uvicorn", 1.10, lambda: over_tcp(bare), lambda: over_tcp(recorded))
-    ratio("proxy, uvicorn", 1.60, lambda: over_tcp(bare), lambda: over_tcp(proxied))
-    print(f"dropped by the recorder in this process: {dropped}")
+        whole = ratio(
+            effort.rounds,
+            lambda: in_process(app, effort.calls),
+            lambda: in_process(wrapped, effort.calls),
+        )
+    watched = RecordingMiddleware(app, Nowhere())
+    alone = ratio(
+        effort.rounds,
+        lambda: in_process(app, effort.calls),
+        lambda: in_process(watched, effort.calls),
+    )
+    return Outcome(
+        key="record.middleware.in-process",
+        title="ASGI middleware, httpx ASGITransport",
+        against="the same calls without it; processor time of the thread that answers",
+        unit="x",
+        budget=1.05,
+        ours=found,
+        facts=(
+            f"watching alone, with nothing kept: {alone.median:.2f}x",
+            f"with the thread that redacts and writes: {whole.median:.2f}x",
+        ),
+    )
 
 
-def long(folder: Path) -> None:
-    """Send a gigabyte through the middleware and through the proxy; print the memory it took."""
+def _over_tcp(effort: Effort, bare: int, recorded: int, proxied: int) -> Generator[Outcome]:
+    base, inside, behind = (f"http://127.0.0.1:{port}" for port in (bare, recorded, proxied))
+
+    def one(url: str) -> Figure:
+        return ratio(
+            effort.rounds,
+            lambda: over_tcp(base, effort.calls),
+            lambda: over_tcp(url, effort.calls),
+        )
+
+    yield Outcome(
+        key="record.middleware.server",
+        title="ASGI middleware in uvicorn, one client",
+        against="the same server without it",
+        unit="x",
+        budget=1.10,
+        ours=one(inside),
+    )
+    yield Outcome(
+        key="record.middleware.saturated",
+        title=f"ASGI middleware in uvicorn, {CLIENTS} clients at once",
+        against="the same server without it",
+        unit="x",
+        budget=1.25,
+        ours=ratio(
+            effort.rounds,
+            lambda: saturated(base, effort.calls),
+            lambda: saturated(inside, effort.calls),
+        ),
+    )
+    peers: dict[str, Figure | str] = {}
+    try:
+        with mitmproxy(base) as (name, url):
+            peers[name] = one(url)
+    except Exception as error:  # noqa: BLE001 - the row is worth having without it
+        peers["mitmproxy"] = f"not measured: {error}"
+    yield Outcome(
+        key="record.proxy",
+        title="reverse proxy in front of uvicorn, one client",
+        against="the same server without it",
+        unit="x",
+        budget=1.6,
+        ours=one(behind),
+        peers=peers,
+    )
+
+
+def _gigabyte(folder: Path) -> Generator[Outcome]:
+    """Send a gigabyte through the middleware and through the proxy."""
     passed = 0
 
     async def receive() -> Event:
@@ -205,30 +279,30 @@ def long(folder: Path) -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         asyncio.run(RecordingMiddleware(app, recorder)(scope, receive, send))
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"middleware: {passed} bytes passed, {(after - before) / 1024:.1f} MiB more memory")
+    yield _memory("record.memory.middleware", "middleware, an answer of 1 GB", before, after, passed)
 
-    bare, _ = started(serve, None)
-    proxied, pipe = started(forward, str(folder / "proxy"), bare)
-    over_tcp(proxied)
-    pipe.send("how much?")
-    before = pipe.recv()
-    passed = 0
-    with httpx.stream("GET", f"http://127.0.0.1:{proxied}/long", trust_env=False) as answer:
-        for piece in answer.iter_raw():
-            passed += len(piece)
-    pipe.send("and now?")
-    print(f"proxy: {passed} bytes passed, {(pipe.recv() - before) / 1024:.1f} MiB more memory")
-
-
-def main() -> None:
-    """Run what was asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--long", action="store_true", help="pass 1 GB and print the memory")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        (long if options.long else ratios)(Path(folder))
+    with (
+        server(serve, None) as (bare, _),
+        server(forward, str(folder / "proxy"), bare) as (proxied, pipe),
+    ):
+        over_tcp(f"http://127.0.0.1:{proxied}", 10)
+        pipe.send("how much?")
+        before = pipe.recv()
+        passed = 0
+        with httpx.stream("GET", f"http://127.0.0.1:{proxied}/long", trust_env=False) as answer:
+            for piece in answer.iter_raw():
+                passed += len(piece)
+        pipe.send("and now?")
+        yield _memory("record.memory.proxy", "proxy, an answer of 1 GB", before, pipe.recv(), passed)
 
 
-if __name__ == "__main__":
-    multiprocessing.set_start_method("spawn")
-    main()
+def _memory(key: str, title: str, before: int, after: int, passed: int) -> Outcome:
+    return Outcome(
+        key=key,
+        title=title,
+        against="more memory at its peak",
+        unit="MiB",
+        budget=64.0,
+        ours=exactly((after - before) / 1024),
+        facts=(f"{passed:,} bytes passed",),
+    )

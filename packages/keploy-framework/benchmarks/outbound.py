@@ -1,73 +1,45 @@
 """What recording costs an outbound call, and what a recorded answer costs.
 
-```sh
-uv run python packages/keploy-framework/benchmarks/outbound.py
-uv run python packages/keploy-framework/benchmarks/outbound.py --quick
-```
-
-Each round times baseline, subject, baseline, and keeps the ratio of the subject to the mean of its
-neighbors: what slows the machine slows all three. Live calls are timed by the wall, for the server
-takes its part; replays wait for nothing, and are timed by the processor.
+Live calls are timed by the wall, for the server takes its part; replays wait for nothing, and are
+timed by the processor.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import gc
-import multiprocessing
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import httpx
 import requests
-import uvicorn
 
 from keploy_framework.model import Direction, Exchange, Piece, Request, Response
 from keploy_framework.recording.clients import RecordedAnswers, install
 from keploy_framework.recording.recorder import Recorder
 from keploy_framework.redact import Redaction
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Generator, Mapping, MutableMapping
-    from multiprocessing.connection import Connection
+from .in_the_way import BODY, serve, server
+from .measure import Figure, Outcome, ratio
+from .peers import cassettes, named
 
-BODY = b'{"text": "' + b"x" * 463 + b'"}'
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from .measure import Effort
+
+__all__ = ("rows",)
+
 HEADERS = (("Content-Type", "application/json"), ("Content-Length", str(len(BODY))))
 Block = Callable[[int], float]
 """Makes so many calls; returns the seconds that they took."""
-
-
-async def app(
-    scope: MutableMapping[str, Any],
-    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-    send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-) -> None:
-    """Answer 475 bytes to whatever is asked."""
-    del scope, receive
-    headers = [(name.encode(), value.encode()) for name, value in HEADERS]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": BODY})
-
-
-def serve(told: Connection) -> None:
-    """Run uvicorn."""
-
-    async def main() -> None:
-        options = uvicorn.Config(app, port=0, log_level="error", lifespan="off", access_log=False)
-        server = uvicorn.Server(options)
-        task = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
-            await asyncio.sleep(0.01)
-        told.send(server.servers[0].sockets[0].getsockname()[1])
-        await task
-
-    asyncio.run(main())
+_PEERS_AT = 1_000
+_FEW = 3
 
 
 def exchanges(count: int, base: str) -> list[Exchange]:
@@ -127,32 +99,18 @@ def clients(base: str, clock: Callable[[], float]) -> Generator[Mapping[str, Blo
         }
 
 
-def ratio(
-    rounds: int, baseline: Callable[[], float], subject: Callable[[], float]
-) -> tuple[float, float, float]:
-    """Return the first quartile, the median and the third of what the subject costs."""
-    found: list[float] = []
-    for _ in range(rounds):
-        gc.collect()
-        before = baseline()
-        timed = subject()
-        found.append(2 * timed / (before + baseline()))
-    low, median, high = statistics.quantiles(found, n=4)
-    return low, median, high
+def rows(effort: Effort) -> Generator[Outcome]:
+    """Measure recording and replaying of outbound calls."""
+    with server(serve, None) as (port, _):
+        yield from _recorded(effort, f"http://127.0.0.1:{port}")
+        peers = dict(_cassettes_replay(effort, f"http://127.0.0.1:{port}"))
+    yield from _replayed(effort, peers)
+    yield _flat(effort)
 
 
-def show(name: str, figure: tuple[float, float, float], goal: str) -> None:
-    """Print a figure."""
-    low, median, high = figure
-    print(f"{name:<44} {median:5.2f} x  (quartiles {low:.2f}-{high:.2f}; goal {goal})")
-
-
-def recorded(rounds: int, calls: int) -> None:
-    """Print what recording costs against live calls over TCP."""
-    here, there = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=serve, args=(there,), daemon=True)
-    server.start()
-    base = f"http://127.0.0.1:{here.recv()}"
+def _recorded(effort: Effort, base: str) -> Generator[Outcome]:
+    """Measure what recording costs against live calls over TCP."""
+    calls = effort.calls
     with (
         tempfile.TemporaryDirectory() as folder,
         Recorder(folder, enabled=True, compact=False, max_memory=1 << 28) as recorder,
@@ -164,16 +122,30 @@ def recorded(rounds: int, calls: int) -> None:
                 with install(sink=recorder):
                     return block(calls)
 
-            recording()
-            figure = ratio(rounds, lambda block=block: block(calls), recording)
-            show(f"record {name}, x live", figure, "<= 1.50")
-        print(f"  dropped: {recorder.dropped}")
-    server.terminate()
+            peers: dict[str, Figure | str] = {}
+            for peer, use in cassettes().items() if name != "aiohttp" else ():
+                paths = iter(Path(folder) / f"{name}-{peer}-{number}.yaml" for number in range(99))
+
+                def taped(block: Block = block, use: Any = use, paths: Any = paths) -> float:
+                    began = time.perf_counter()  # its file is written at the end of the block
+                    with use(next(paths), record=True):
+                        block(calls)
+                    return time.perf_counter() - began
+
+                peers[peer] = ratio(_FEW, lambda block=block: block(calls), taped)
+            yield Outcome(
+                key=f"outbound.record.{name}",
+                title=f"record {calls} calls of {name}",
+                against="the same calls, live",
+                unit="x",
+                budget=1.5,
+                ours=ratio(effort.rounds, lambda block=block: block(calls), recording),
+                peers=peers,
+            )
 
 
-def replayed(rounds: int, calls: int) -> None:
-    """Print what a recorded answer costs against httpx's MockTransport with a dict."""
-    base = "http://recorded.invalid"
+def _dict_baseline(base: str, calls: int) -> Any:
+    """Return what httpx's own MockTransport costs, with a dict of answers."""
     known = {exchange.request.url: exchange.response for exchange in exchanges(10_000, base)}
 
     def look_up(request: httpx.Request) -> httpx.Response:
@@ -181,56 +153,126 @@ def replayed(rounds: int, calls: int) -> None:
         assert found is not None  # noqa: S101 - all of them have an answer
         return httpx.Response(found.status, headers=list(found.headers), content=found.body)
 
-    with (
-        httpx.Client(transport=httpx.MockTransport(look_up)) as mocked,
-        clients(base, time.process_time) as blocks,
-    ):
+    mocked = httpx.Client(transport=httpx.MockTransport(look_up))
 
-        def baseline() -> float:
-            began = time.process_time()
-            for number in range(calls):
-                mocked.get(f"{base}/items/{number}").raise_for_status()
-            return time.process_time() - began
+    def baseline() -> float:
+        began = time.process_time()
+        for number in range(calls):
+            mocked.get(f"{base}/items/{number}").raise_for_status()
+        return time.process_time() - began
 
+    return baseline
+
+
+def _cassettes_replay(effort: Effort, base: str) -> Generator[tuple[str, Figure | str]]:
+    """Measure the peers' replay, with a cassette of a thousand interactions."""
+    many = min(_PEERS_AT, effort.many)
+    calls = min(100, effort.calls)
+    baseline = _dict_baseline("http://recorded.invalid", calls)
+    with tempfile.TemporaryDirectory() as folder, clients(base, time.process_time) as blocks:
+        for peer, use in cassettes().items():
+            path = Path(folder) / f"{peer}.yaml"
+            with use(path, record=True):
+                blocks["httpx"](many)
+
+            def replay(use: Any = use, path: Path = path) -> float:
+                with use(path, record=False):  # each answer is played once
+                    return blocks["httpx"](calls)
+
+            try:
+                found: Figure | str = ratio(_FEW, baseline, replay)
+            except Exception as error:  # noqa: BLE001 - what it cannot do is a finding
+                found = f"not measured: {type(error).__name__}: {error}"[:200]
+            yield peer, found
+
+
+def _stubs(effort: Effort, baseline: Callable[[], float]) -> Generator[tuple[str, Figure | str]]:
+    """Measure respx and responses, each with a route for each URL."""
+    base, calls = "http://recorded.invalid", min(100, effort.calls)
+    many = min(_PEERS_AT, effort.many)
+    if find_spec("respx") is not None:
+        import respx  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415 - it is in the group bench only
+
+        library: Any = respx
+        with library.mock(assert_all_called=False) as router, httpx.Client() as client:
+            for number in range(many):
+                router.get(f"{base}/items/{number}").respond(200, content=BODY)
+
+            def routed() -> float:
+                began = time.process_time()
+                for number in range(calls):
+                    client.get(f"{base}/items/{number * (many // calls)}").raise_for_status()
+                return (time.process_time() - began) * effort.calls / calls
+
+            yield f"{named('respx')} (httpx)", ratio(_FEW, baseline, routed)
+    if find_spec("responses") is not None:
+        import responses  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415 - as above
+
+        other: Any = responses
+        with other.RequestsMock(assert_all_requests_are_fired=False) as mock:
+            for number in range(many):
+                mock.get(f"{base}/items/{number}", body=BODY)
+            with requests.Session() as session:
+
+                def answered() -> float:
+                    began = time.process_time()
+                    for number in range(calls):
+                        session.get(f"{base}/items/{number * (many // calls)}", timeout=9)
+                    return (time.process_time() - began) * effort.calls / calls
+
+                yield f"{named('responses')} (requests)", ratio(_FEW, baseline, answered)
+
+
+def _replayed(effort: Effort, cassette: Mapping[str, Figure | str]) -> Generator[Outcome]:
+    """Measure what a recorded answer costs against httpx's MockTransport with a dict."""
+    base, calls = "http://recorded.invalid", effort.calls
+    baseline = _dict_baseline(base, calls)
+    peers = {**cassette, **dict(_stubs(effort, baseline))}
+    with clients(base, time.process_time) as blocks:
         for name, block in blocks.items():
             for redact in (None, Redaction.default()):
+                answers = RecordedAnswers(
+                    exchanges(effort.many, base), redact=redact, repeat="last"
+                )
 
-                def replay(block: Block = block, redact: Redaction | None = redact) -> float:
-                    answers = RecordedAnswers(exchanges(calls, base), redact=redact, repeat="last")
+                def replay(block: Block = block, answers: RecordedAnswers = answers) -> float:
                     with install(responder=answers):
                         return block(calls)
 
-                told = "requests redacted" if redact is not None else "as they are"
-                figure = ratio(rounds, baseline, replay)
-                show(f"replay {name}, {told}, x dict", figure, "<= 1.60 (httpx)")
+                plain = redact is None
+                yield Outcome(
+                    key=f"outbound.replay.{name}.{'plain' if plain else 'redacted'}",
+                    title=f"replay {name}, {effort.many:,} recordings"
+                    + ("" if plain else ", secrets taken out first"),
+                    against="httpx MockTransport with a dict",
+                    unit="x",
+                    budget=1.6 if name == "httpx" else None,
+                    ours=ratio(effort.rounds, baseline, replay),
+                    peers=peers if plain and name == "httpx" else {},
+                    facts=(f"peers with {min(_PEERS_AT, effort.many):,} recordings",)
+                    if plain and name == "httpx" and peers
+                    else (),
+                )
 
 
-def flat(rounds: int, calls: int) -> None:
-    """Print what ten thousand recordings cost against thirty."""
+def _flat(effort: Effort) -> Outcome:
+    """Measure what many recordings cost against thirty."""
     base = "http://recorded.invalid"
     with clients(base, time.process_time) as blocks:
         block = blocks["httpx"]
         few, many = (
-            RecordedAnswers(exchanges(count, base), repeat="last") for count in (30, 10_000)
+            RecordedAnswers(exchanges(count, base), repeat="last") for count in (30, effort.many)
         )
 
         def timed(answers: RecordedAnswers) -> float:
             with install(responder=answers):
-                return sum(block(30) for _ in range(calls // 30))
+                return sum(block(30) for _ in range(effort.calls // 30))
 
-        figure = ratio(rounds, lambda: timed(few), lambda: timed(many))
-        show("replay httpx, 10,000 recordings, x 30", figure, "0.90-1.10")
-
-
-def main() -> None:
-    """Print all figures."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, wider quartiles")
-    rounds, calls = (5, 90) if parser.parse_args().quick else (21, 300)
-    recorded(rounds, calls)
-    replayed(rounds, calls)
-    flat(rounds, calls)
-
-
-if __name__ == "__main__":
-    main()
+        return Outcome(
+            key="outbound.flat",
+            title=f"replay httpx with {effort.many:,} recordings",
+            against="with 30 recordings",
+            unit="x",
+            budget=1.10,
+            ours=ratio(effort.rounds, lambda: timed(few), lambda: timed(many)),
+        )

@@ -2,6 +2,7 @@
 
 ```text
 KeployError                      everything that this package raises on purpose
+├── AppStartError                the application under test does not start, or is not there
 ├── FolderInUseError             another session records into this folder
 ├── FormatError (ValueError)     a file is not what it has to be; names file and line
 ├── IncompleteAnswerError        an answer ended before it was whole
@@ -16,6 +17,7 @@ KeployError                      everything that this package raises on purpose
 from __future__ import annotations
 
 __all__ = (
+    "AppStartError",
     "FolderInUseError",
     "FormatError",
     "IncompleteAnswerError",
@@ -30,6 +32,22 @@ __all__ = (
 
 class KeployError(Exception):
     """Root of the errors of this package; its text says what happened, where, and what to do."""
+
+
+class AppStartError(KeployError):
+    """The application under test does not start, or does not answer where it should.
+
+    Attributes:
+        output: The end of what it printed, if it was started here; "" otherwise.
+    """
+
+    def __init__(self, message: str, *, output: str = "") -> None:
+        self.message = message
+        self.output = output
+        super().__init__(f"{message}\n{output}".rstrip())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _app_start_error, (self.message, self.output)
 
 
 class FolderInUseError(KeployError):
@@ -124,6 +142,11 @@ class UnrecordedCallError(KeployError, LookupError):
     def __reduce__(self) -> tuple[object, ...]:
         state = (self.message, self.method, self.url, self.nearest, self.differences, self.paste)
         return _unrecorded_call_error, state
+
+
+def _app_start_error(message: str, output: str) -> AppStartError:
+    """Make an `AppStartError` again after pickling."""
+    return AppStartError(message, output=output)
 
 
 def _network_blocked_error(message: str, host: str, port: int | None) -> NetworkBlockedError:

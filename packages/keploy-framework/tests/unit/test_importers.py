@@ -1,4 +1,7 @@
-"""Recordings of other tools become exchanges without their secrets, or one clear error."""
+"""Recordings of other tools become exchanges without their secrets, or one clear error.
+
+Longer than other files: most of it is the files of four tools.
+"""
 
 from __future__ import annotations
 
@@ -228,7 +231,8 @@ def test_har_answers_that_are_not_there_stay_away(tmp_path: Path) -> None:
 def test_har_forms_and_websockets_are_read(tmp_path: Path) -> None:
     """Parameters make the form's body; Chrome's messages keep sender and kind."""
     posted = {"mimeType": "x", "params": [{"name": "a", "value": "1 2"}]}
-    request = {"method": "POST", "url": "http://h/", "headers": [], "postData": posted}
+    headers: list[object] = []
+    request = {"method": "POST", "url": "http://h/", "headers": headers, "postData": posted}
     messages = [
         {"type": "send", "time": 1772618400.6, "opcode": 1, "data": "hi"},
         {"type": "receive", "time": 1772618400.7, "opcode": 2, "data": "AP8="},
@@ -265,12 +269,12 @@ def test_a_postman_collection_gives_a_case_for_each_saved_example(tmp_path: Path
         "url": "h/form",
         "body": {"mode": "urlencoded", "urlencoded": [{"key": "a", "value": "1"}]},
     }
-    collection = {
+    collection: dict[str, object] = {
         "info": {"name": "shop"},
         "variable": [{"key": "base", "value": "http://shop.test"}],
         "item": [
             {"name": "folder", "item": [{"request": request, "response": [example]}]},
-            {"request": request, "response": []},
+            {"request": request},
             {"request": form, "response": [{"originalRequest": form, "code": 204}]},
         ],
     }
@@ -300,20 +304,26 @@ def test_a_postman_collection_gives_a_case_for_each_saved_example(tmp_path: Path
             "no absolute URL",
         ),
         (
-            "interactions:\n- request: {method: GET, uri: 'http://h'}\n"
-            "  response:\n    status: {code: oops}\n",
+            (
+                "interactions:\n- request: {method: GET, uri: 'http://h'}\n"
+                "  response:\n    status: {code: oops}\n"
+            ),
             4,
             "whole number",
         ),
         (
-            "interactions:\n- request: {method: GET, uri: 'http://h', body: {type: odd}}\n"
-            "  response: {status: 200}\n",
+            (
+                "interactions:\n- request: {method: GET, uri: 'http://h', body: {type: odd}}\n"
+                "  response: {status: 200}\n"
+            ),
             2,
             "no type of body",
         ),
         (
-            "interactions:\n- request: {method: GET, uri: 'http://h'}\n"
-            "  response: {status: 200, body: {base64_string: '*'}}\n",
+            (
+                "interactions:\n- request: {method: GET, uri: 'http://h'}\n"
+                "  response: {status: 200, body: {base64_string: '*'}}\n"
+            ),
             3,
             "no Base64",
         ),

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from typing import TYPE_CHECKING
 
@@ -26,45 +25,7 @@ from keploy_framework.storage.folder import KeployFolder
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FORK_WARNING = "ignore:This process:DeprecationWarning"  # of 3.12: the recorder has a thread
-RECORD = """
-    import os, signal, sys, time
-    from keploy_framework.model import Direction
-    from keploy_framework.recording.recorder import Recorder
-    from keploy_framework.recording.redaction import Unredacted
-
-    recorder = Recorder(sys.argv[1], redact=Unredacted())
-    def record(path, count=1):
-        for _ in range(count):
-            exchange = recorder.open(Direction.INBOUND, "GET", f"http://t/{path}", ())
-            exchange.response_head(200, "", ())
-            exchange.response_piece(b"x" * 100)
-            exchange.end()
-"""
-
-
-def run(folder: Path, code: str, **environ: str) -> subprocess.Popen[bytes]:
-    """Run code that can `record` in a process of its own."""
-    text = textwrap.dedent(RECORD) + textwrap.dedent(code)
-    return subprocess.Popen(
-        [sys.executable, "-W", _FORK_WARNING, "-c", text, str(folder)],
-        env={**os.environ, **environ},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
-def output(process: subprocess.Popen[bytes]) -> str:
-    """Wait for the end; return what it said on both channels."""
-    out, err = process.communicate(timeout=60)
-    return (out + err).decode()
-
-
-def ready(process: subprocess.Popen[bytes]) -> None:
-    """Wait until it has said something."""
-    assert process.stdout is not None
-    assert process.stdout.readline()
+    from conftest import Processes
 
 
 @given(st.lists(st.binary(max_size=40)), st.data())
@@ -115,14 +76,16 @@ def test_a_process_is_told_from_another_of_its_number() -> None:
     assert not is_alive(gone.pid, "")
 
 
-def test_a_killed_process_loses_nothing_that_it_had_flushed(tmp_path: Path) -> None:
+def test_a_killed_process_loses_nothing_that_it_had_flushed(
+    tmp_path: Path, processes: Processes
+) -> None:
     """SIGKILL; the next recording takes the journal up, each session as a set of its own."""
-    process = run(
+    process = processes.run(
         tmp_path, "record('a', 50); recorder.flush(); print(1, flush=True); time.sleep(60)"
     )
-    ready(process)
+    processes.ready(process)
     process.kill()
-    output(process)
+    processes.output(process)
     assert len(list(journals(tmp_path))) == 1
     with Recorder(tmp_path, redact=Unredacted()):
         pass
@@ -130,35 +93,37 @@ def test_a_killed_process_loses_nothing_that_it_had_flushed(tmp_path: Path) -> N
     assert not (tmp_path / ".journal").exists()
 
 
-def test_a_journal_that_was_torn_is_taken_up_to_the_tear(tmp_path: Path) -> None:
+def test_a_journal_that_was_torn_is_taken_up_to_the_tear(
+    tmp_path: Path, processes: Processes
+) -> None:
     """The half-written record is left out."""
-    process = run(
+    process = processes.run(
         tmp_path, "record('a', 9); recorder.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    output(process)
+    processes.output(process)
     ((_, path),) = journals(tmp_path)
     path.write_bytes(path.read_bytes()[:-3])
     assert compact(tmp_path) == (Compacted("test-set-0", 8, 0),)
     assert compact(tmp_path) == ()
 
 
-def test_sigterm_flushes_and_still_ends_the_process(tmp_path: Path) -> None:
+def test_sigterm_flushes_and_still_ends_the_process(tmp_path: Path, processes: Processes) -> None:
     """With the exit status of the signal."""
-    process = run(tmp_path, "record('a', 500); print(1, flush=True); time.sleep(60)")
-    ready(process)
+    process = processes.run(tmp_path, "record('a', 500); print(1, flush=True); time.sleep(60)")
+    processes.ready(process)
     process.send_signal(signal.SIGTERM)
-    output(process)
+    processes.output(process)
     assert process.returncode == -signal.SIGTERM
     assert compact(tmp_path) == (Compacted("test-set-0", 500, 0),)
 
 
-def test_a_process_that_ends_closes_its_recorder(tmp_path: Path) -> None:
+def test_a_process_that_ends_closes_its_recorder(tmp_path: Path, processes: Processes) -> None:
     """No `with`, no `close`: the end of the interpreter is enough."""
-    assert output(run(tmp_path, "record('a', 3)")) == ""
+    assert processes.output(processes.run(tmp_path, "record('a', 3)")) == ""
     assert len(KeployFolder(tmp_path).set("test-set-0")) == 3
 
 
-def test_forked_workers_share_the_session(tmp_path: Path) -> None:
+def test_forked_workers_share_the_session(tmp_path: Path, processes: Processes) -> None:
     """One journal each, one test set, unique names."""
     code = """
         recorder.start()
@@ -175,12 +140,12 @@ def test_forked_workers_share_the_session(tmp_path: Path) -> None:
             os.waitpid(child, 0)
         recorder.close()
     """
-    assert output(run(tmp_path, code)) == ""
+    assert processes.output(processes.run(tmp_path, code)) == ""
     names = KeployFolder(tmp_path).set("test-set-0").case_names()
     assert sorted(names) == sorted(["get-parent-1", *(f"get-child-{n}" for n in range(1, 7))])
 
 
-def test_workers_of_one_server_share_the_session(tmp_path: Path) -> None:
+def test_workers_of_one_server_share_the_session(tmp_path: Path, processes: Processes) -> None:
     """Spawned processes are known by their parent, or by the session in the environment."""
     code = """
         import multiprocessing
@@ -197,43 +162,47 @@ def test_workers_of_one_server_share_the_session(tmp_path: Path) -> None:
         for process in processes: process.join()
         assert not any(process.exitcode for process in processes)
     """
-    assert output(run(tmp_path, code)) == ""
+    assert processes.output(processes.run(tmp_path, code)) == ""
     sets = KeployFolder(tmp_path).sets()
     assert sum(len(KeployFolder(tmp_path).set(name)) for name in sets) == 3
 
 
-def test_a_strange_process_is_turned_away(tmp_path: Path) -> None:
+def test_a_strange_process_is_turned_away(tmp_path: Path, processes: Processes) -> None:
     """Until the first is gone, however it went."""
-    process = run(tmp_path, "record('a'); recorder.flush(); print(1, flush=True); time.sleep(60)")
-    ready(process)
+    process = processes.run(
+        tmp_path, "record('a'); recorder.flush(); print(1, flush=True); time.sleep(60)"
+    )
+    processes.ready(process)
     with pytest.raises(FolderInUseError, match=f"process {process.pid}"):
         Recorder(tmp_path, redact=Unredacted()).start()
     process.kill()
-    output(process)
+    processes.output(process)
     with Recorder(tmp_path, redact=Unredacted()):
         pass
     assert KeployFolder(tmp_path).sets() == ("test-set-0",)
 
 
-def test_a_session_in_the_environment_is_joined(tmp_path: Path) -> None:
+def test_a_session_in_the_environment_is_joined(tmp_path: Path, processes: Processes) -> None:
     """As runners of tests in many processes hand it on."""
     code = "record('a'); recorder.flush(); print(1, flush=True); time.sleep(60)"
-    first = run(tmp_path, code, KEPLOY_SESSION="feed")
-    ready(first)
-    second = run(tmp_path, "record('b')", KEPLOY_SESSION="feed")
-    assert output(second) == ""
+    first = processes.run(tmp_path, code, KEPLOY_SESSION="feed")
+    processes.ready(first)
+    second = processes.run(tmp_path, "record('b')", KEPLOY_SESSION="feed")
+    assert processes.output(second) == ""
     assert KeployFolder(tmp_path).sets() == ()
     first.send_signal(signal.SIGTERM)
-    output(first)
+    processes.output(first)
     assert compact(tmp_path) == (Compacted("test-set-0", 2, 0),)
 
 
-def test_files_that_were_made_before_a_crash_are_not_made_twice(tmp_path: Path) -> None:
+def test_files_that_were_made_before_a_crash_are_not_made_twice(
+    tmp_path: Path, processes: Processes
+) -> None:
     """The journal that was already done is only removed."""
-    process = run(
+    process = processes.run(
         tmp_path, "record('a', 2); recorder.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    output(process)
+    processes.output(process)
     ((opening, path),) = journals(tmp_path)
     data = path.read_bytes()
     compact(tmp_path)

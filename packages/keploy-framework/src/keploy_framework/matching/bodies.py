@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 from keploy_framework.matching.difference import Difference
 from keploy_framework.matching.json_value import NotJSONError, parsed
 from keploy_framework.matching.json_walk import MOST, STRICT, json_differences
+from keploy_framework.matching.xml_walk import xml_differences, xml_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ("BodyKind", "body_differences", "body_kind", "events", "form_fields", "parts")
 
-BodyKind: TypeAlias = Literal["json", "ndjson", "sse", "form", "multipart", "text", "binary"]
+BodyKind: TypeAlias = Literal["json", "ndjson", "sse", "form", "multipart", "xml", "text", "binary"]
 """What a body is, by its content type, and where that does not say it, by its looks."""
 
 _BOUNDARY: Final = re.compile(rb"--([^\r\n]{1,200}?)(?:--)?\r?\n")
@@ -41,8 +42,12 @@ def body_kind(content_type: str, body: bytes) -> BodyKind:  # noqa: PLR0911 - on
         return "sse"
     if "ndjson" in media or "jsonl" in media or media == "application/json-seq":
         return "ndjson"
-    if media == "application/json" or media.endswith("+json"):
+    if media in {"application/json", "text/json"} or media.endswith("+json"):
         return "json"
+    if media.startswith("application/x-amz-json"):  # AWS writes its version behind the name
+        return "json"
+    if media in {"application/xml", "text/xml"} or media.endswith("+xml"):
+        return "xml"
     if media == "application/x-www-form-urlencoded":
         return "form"
     if media.startswith("multipart/"):
@@ -93,6 +98,8 @@ def body_differences(
         found = _fields(form_fields(expected), form_fields(actual), known, path)
     elif kind == "multipart":
         found = _parts(expected, actual, rules, known, excuses, path)
+    elif kind == "xml":
+        found = _xml(expected, actual, rules, known, path)
     if found is None:
         if rules.schema_only:
             return []
@@ -122,6 +129,15 @@ def _json(
     )
 
 
+def _xml(
+    expected: bytes, actual: bytes, rules: JSONRules, secrets: SameSecrets | None, path: str
+) -> Iterator[Difference] | None:
+    old, new = xml_tree(expected), xml_tree(actual)
+    if old is None or new is None:
+        return None
+    return xml_differences(old, new, path=path, secrets=secrets, schema_only=rules.schema_only)
+
+
 def _shown(body: bytes) -> str | bytes:
     try:
         return body.decode("utf-8")
@@ -134,6 +150,18 @@ def _text(
 ) -> Iterator[Difference]:
     if secrets is not None and secrets.same(expected.decode("latin-1"), actual.decode("latin-1")):
         return
+    old, new = expected.split(b"\n"), actual.split(b"\n")
+    # Behind the bare name of the section, Keploy's noise has paths, not patterns.
+    named = f"{path}.text" if path == "body" and kind != "binary" else path
+    if kind != "binary" and len(old) == len(new) > 1:
+        for number, (mine, theirs) in enumerate(zip(old, new, strict=True), 1):
+            same = mine == theirs
+            if secrets is not None:
+                same = secrets.same(mine.decode("latin-1"), theirs.decode("latin-1"))
+            if not same:
+                place = f"{path}, line {number}"
+                yield Difference(named, "value", _shown(mine), _shown(theirs), place)
+        return
     at = next(
         (n for n, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b),
         min(len(expected), len(actual)),
@@ -142,7 +170,7 @@ def _text(
     if kind != "binary":
         line = expected.count(b"\n", 0, at) + 1
         place = f"{path}, line {line}"
-    yield Difference(path, "value", _shown(expected), _shown(actual), place)
+    yield Difference(named, "value", _shown(expected), _shown(actual), place)
 
 
 def events(body: bytes) -> list[list[tuple[str, str]]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from keploy_framework.errors import OptionError
 from keploy_framework.noise.kinds import family, instant, text_of, typed_pattern
+from keploy_framework.noise.text_pattern import alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,6 +130,10 @@ def _joined(path: str, found: list[Evidence], *, proven: bool) -> Evidence:
         pattern = patterns[0] if len(patterns) == 1 else "|".join(patterns)
         if "(?P<" not in pattern or len(patterns) == 1:
             return Evidence(path, first.kind, pattern, first.values, not proven, first.reason)
+    if path == "body.text" or ("text" in kinds and "order" not in kinds):
+        # The lines of a text, or values that have more than one thing in them.
+        pattern = alternatives([each.pattern for each in found])
+        return Evidence(path, "text", pattern, first.values, not proven, first.reason)
     reason = "it changes in every replay, and its places are of different kinds"
     return Evidence(path, None, "", first.values, not proven, reason)
 
@@ -169,6 +174,7 @@ _NAMES: Final[dict[NoiseKind, str]] = {
     "order": "order",
     "float": "and nearly equal number",
     "number": "number",
+    "text": "text, in its numbers, times or tokens",
 }
 
 

@@ -15,15 +15,19 @@ from email.utils import parsedate_to_datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
+from keploy_framework.noise.text_pattern import text_pattern
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ("NoiseKind", "TypedPattern", "family", "instant", "text_of", "typed", "typed_pattern")
 
-NoiseKind: TypeAlias = Literal["uuid", "time", "counter", "token", "order", "float", "number"]
+NoiseKind: TypeAlias = Literal[
+    "uuid", "time", "counter", "token", "order", "float", "number", "text"
+]
 """uuid: another UUID. time: another point in time, written alike. counter: a number that only
 grows. token: made by chance. order: the same elements. float: nearly the same number. number: any
-number, a duration perhaps."""
+number, a duration perhaps. text: the same text around numbers, times and tokens."""
 
 _UUID: Final = (
     "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
@@ -37,16 +41,19 @@ _HTTP_DATE: Final = (
 _ISO: Final = f"{_DATE}[T ]{_CLOCK}(?: ?(?:Z|UTC|[+-][0-9]{{2}}:?[0-9]{{2}}))?"
 _TIMES: Final = (_HTTP_DATE, _ISO, _DATE)
 _EPOCHS: Final = ((10, 1), (13, 10**3), (16, 10**6), (19, 10**9))
+_YEAR: Final = 366 * 86_400
 _EARLIEST: Final = 946_684_800  # 2000-01-01
 _LATEST: Final = 4_102_444_800  # 2100-01-01
 _EPOCH: Final = re.compile(r"[0-9]{10,19}(?:\.[0-9]{1,9})?")
 _NUMBER: Final = r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 _TYPED: Final = re.compile(
-    r"\(\?P<tta_(uuid|time|counter|token|order|float|number)(?:_e([0-9]{1,2}))?>"
+    r"\(\?P<tta_(uuid|time|counter|token|order|float|number|text)(?:_e([0-9]{1,2}))?>"
 )
 _SEPARATORS: Final = "/=_:.,;- ?&#|@\"'()[]<>{}"
 _TOKEN_LENGTH: Final = 8
 _LONG_TOKEN: Final = 16
+_HEX: Final = ("0-9a-f", "0-9A-F")
+_LONGEST_WORD: Final = 40
 _JITTER: Final = 0.01
 _STEP: Final = 10_000
 
@@ -70,7 +77,7 @@ class TypedPattern:
         match = self.pattern.search(actual)
         if match is None:
             return False
-        if self.kind is None or self.kind in {"uuid", "token", "number"}:
+        if self.kind is None or self.kind in {"uuid", "token", "number", "text"}:
             return True
         if self.kind == "order":  # it speaks of elements, not of values
             return False
@@ -170,7 +177,10 @@ def typed_pattern(values: Sequence[str]) -> tuple[NoiseKind, str] | None:
         if part is not None and part[0] not in {"float", "number"}:
             return part[0], f"^{re.escape(before)}{part[1]}{re.escape(after)}$"
     token = _tokens(values)
-    return None if token is None else (token[0], f"^{token[1]}$")
+    if token is not None:
+        return token[0], f"^{token[1]}$"
+    text = text_pattern(values)
+    return None if text is None else ("text", f"^(?P<tta_text>{text})$")
 
 
 def _frame(values: Sequence[str]) -> tuple[str, str]:
@@ -199,7 +209,7 @@ def _kind(values: Sequence[str]) -> tuple[NoiseKind, str] | None:
     for pattern in _TIMES:
         if all(re.fullmatch(pattern, value) and instant(value) is not None for value in values):
             return "time", f"(?P<tta_time>{pattern})"
-    if all(instant(value) is not None for value in values):
+    if _are_epochs(values):
         return "time", r"(?P<tta_time>[0-9]{10,19}(?:\.[0-9]{1,9})?)"
     if all(re.fullmatch("(?:0|[1-9][0-9]{0,17})", value) for value in values):
         numbers = [int(value) for value in values]
@@ -209,6 +219,13 @@ def _kind(values: Sequence[str]) -> tuple[NoiseKind, str] | None:
     if all(re.fullmatch(_NUMBER, value) for value in values):
         return _numbers(values)
     return None
+
+
+def _are_epochs(values: Sequence[str]) -> bool:
+    """Say whether numbers are times of runs: one after the other, and not far apart."""
+    moments = [instant(value) for value in values]
+    known = [moment for moment in moments if moment is not None]
+    return len(known) == len(values) and known == sorted(known) and known[-1] - known[0] < _YEAR
 
 
 def _numbers(values: Sequence[str]) -> tuple[NoiseKind, str]:
@@ -225,7 +242,7 @@ def _tokens(values: Sequence[str]) -> tuple[NoiseKind, str] | None:
     shortest, longest = min(map(len, values)), max(map(len, values))
     if shortest < _TOKEN_LENGTH or longest > 2 * shortest:
         return None
-    for letters in ("0-9a-f", "0-9A-F", "0-9A-Za-z", "0-9A-Za-z_-", "0-9A-Za-z+/=_.~-"):
+    for letters in (*_HEX, "0-9A-Za-z", "0-9A-Za-z_-", "0-9A-Za-z+/=_.~-"):
         if all(re.fullmatch(f"[{letters}]+", value) for value in values):
             break
     else:
@@ -236,12 +253,16 @@ def _tokens(values: Sequence[str]) -> tuple[NoiseKind, str] | None:
     # Words are not made by chance: most of the values have digits in them, or change of case.
     if not all(_by_chance(value) for value in values):
         return None
+    if letters not in _HEX and longest > _LONG_TOKEN:  # some encodings drop what they cannot say
+        shortest, longest = shortest - shortest // 10, longest + longest // 10
     count = f"{{{shortest}}}" if shortest == longest else f"{{{shortest},{longest}}}"
     return "token", f"(?P<tta_token>[{letters}]{count})"
 
 
 def _by_chance(value: str) -> bool:
     if any(map(str.isdigit, value)) and any(map(str.isalpha, value)):
+        return True
+    if len(value) > _LONGEST_WORD:
         return True
     inner = value[1:]
     return len(value) > 11 and inner != inner.lower() and inner != inner.upper()  # noqa: PLR2004

@@ -15,7 +15,7 @@ from keploy_framework.recording.journal import read_frames, read_journaled, scan
 from keploy_framework.recording.session import journals, own_lock, tidy
 from keploy_framework.storage.folder import KeployFolder
 from keploy_framework.storage.names import CaseNames
-from keploy_framework.storage.writer import SetWriter
+from keploy_framework.storage.writer import SetWriter, move_set
 
 if TYPE_CHECKING:
     from keploy_framework.recording.journal import Opening
@@ -60,6 +60,7 @@ def compact(folder: Path | str, *, format: Format = "yaml") -> tuple[Compacted, 
         for opening, path in journals(root) if needed else ():
             sessions.setdefault(opening.session, []).append((opening, path))
         for session, members in sessions.items():
+            _resume(root, session)
             markers = list(root.glob(f"*/tta/{_MARKER}{session}"))
             if not markers:  # else a crash came between making the files and this
                 made = _compact_session(root, format, session, members)
@@ -71,8 +72,26 @@ def compact(folder: Path | str, *, format: Format = "yaml") -> tuple[Compacted, 
                     leftover.unlink(missing_ok=True)
             for marker in markers:
                 marker.unlink(missing_ok=True)
+        for marker in root.glob(f"*/tta/{_MARKER}*"):  # of those that crashed in this very place
+            session = marker.name.removeprefix(_MARKER)
+            if needed and not any((root / ".journal").glob(f"{session}-*")):
+                marker.unlink(missing_ok=True)
     tidy(root)
     return tuple(done)
+
+
+def _ready(root: Path, session: str) -> Path:
+    """Return where the files of a session stand when they are whole and wait to be moved."""
+    return root / ".journal" / f"{session}.ready"
+
+
+def _resume(root: Path, session: str) -> None:
+    """Move files that are made to their places; those that were moved already are there."""
+    ready = _ready(root, session)
+    if ready.is_dir():
+        for made in ready.iterdir():
+            move_set(made, root / made.name)
+        shutil.rmtree(ready)
 
 
 def _compact_session(
@@ -114,7 +133,10 @@ def _compact_session(
         marker = staging / target / "tta" / f"{_MARKER}{session}"
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
-        writer.move_into(folder)
+        writer.join_with(folder)
+        # From here on the files are made: what is left to do is done again after a crash.
+        staging.rename(_ready(root, session))
+        _resume(root, session)
     except BaseException:
         with suppress(OSError):
             (root / target).rmdir()  # only if nothing got there

@@ -60,6 +60,7 @@ __all__ = (
 MAGIC = b"keploy-framework journal 1\n"
 _FRAME = struct.Struct("<II")
 _PIECE = struct.Struct("<dI")
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _LARGEST = 1 << 31  # no honest record is longer: a length beyond it is damage
 
 
@@ -297,7 +298,7 @@ class _Blobs:
 
 def _line(value: dict[str, Any]) -> bytes:
     """Return the value as one line of JSON; ASCII, so that no text can break it."""
-    return json.dumps(value, separators=(",", ":")).encode("ascii") + b"\n"
+    return _encode(value).encode("ascii") + b"\n"
 
 
 def _utf8(text: str) -> bytes:

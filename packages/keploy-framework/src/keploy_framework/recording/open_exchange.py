@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from keploy_framework.model import (
     Direction,
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ("OPEN_COST", "Intake", "OpenExchange")
 
-OPEN_COST = 2048
-"""What an exchange holds besides its bodies, in bytes: headers and bookkeeping."""
+OPEN_COST = 4096
+"""What an exchange holds from its beginning on, in bytes: headers, bookkeeping, a short body."""
+_BARE_COST = 2048
 _PIECE_COST = 96
 _NOT_STORED = frozenset({"keploy-last-testcase", "keploy-test-id", "keploy-test-set-id"})
 
@@ -72,6 +73,7 @@ class OpenExchange:
         "_parent",
         "_question",
         "_request",
+        "_spare",
         "_started",
         "_trailers",
         "id",
@@ -90,12 +92,13 @@ class OpenExchange:
         self._parent = parent if direction is Direction.OUTBOUND else None
         self._head: tuple[int, str, Headers, str] | None = None
         self._trailers: Headers = ()
-        self._question = _Body()
-        self._answer = _Body()
+        self._question = _NOTHING
+        self._answer = _NOTHING
         self._messages: list[Message] = []
         self._message_size = 0
         self._failure: Failure | None = None
         self._held = OPEN_COST
+        self._spare = OPEN_COST - _BARE_COST
         self._done = False
         self._elapsed = 0.0
         self.id = intake.next_id()
@@ -105,6 +108,8 @@ class OpenExchange:
     def request_piece(self, data: bytes) -> None:
         """Take a piece of the request's body."""
         if data and not self._done:
+            if self._question is _NOTHING:
+                self._question = _Body()
             self._add(self._question, data)
 
     def response_head(
@@ -117,6 +122,8 @@ class OpenExchange:
     def response_piece(self, data: bytes) -> None:
         """Take a piece of the answer's body."""
         if data and not self._done:
+            if self._answer is _NOTHING:
+                self._answer = _Body()
             self._add(self._answer, data)
 
     def trailers(self, headers: Headers) -> None:
@@ -221,6 +228,9 @@ class OpenExchange:
 
     def _hold(self, size: int) -> bool:
         """Hold memory; give the exchange up when there is none."""
+        if size <= self._spare:
+            self._spare -= size
+            return True
         if self._intake.memory.take(size):
             self._held += size
             return True
@@ -239,9 +249,9 @@ class OpenExchange:
         self._done = True
         intake = self._intake
         for body in (self._question, self._answer):
-            body.pieces = []
             if body.long is not None:
                 intake.spool.put(partial(intake.journal.drop_long, body.long))
+        self._question = self._answer = _NOTHING
         self._messages = []
         intake.memory.give_back(self._held)
 
@@ -259,7 +269,7 @@ class OpenExchange:
     def _write(self) -> None:
         """Write the exchange (on the writing thread)."""
         self._intake.journal.write(self._build, (self._question.long, self._answer.long))
-        self._question.pieces = self._answer.pieces = []
+        self._question = self._answer = _NOTHING
         self._messages = []
         self._intake.memory.give_back(self._held, handed_over=True)
 
@@ -324,3 +334,7 @@ class _Body:
             return None
         reason = self.reason or f"it was longer than {limit} bytes"
         return Omitted(self.size, self.hash.hexdigest(), reason)
+
+
+_NOTHING: Final = _Body()
+"""The body of those that have none; nothing is ever added to it."""

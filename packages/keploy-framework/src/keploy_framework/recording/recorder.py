@@ -7,6 +7,7 @@ made when the recorder is closed, or later and elsewhere.
 
 from __future__ import annotations
 
+import os
 import secrets
 import threading
 import warnings
@@ -19,8 +20,9 @@ from keploy_framework.recording.clock import SystemClock
 from keploy_framework.recording.journal_file import JournalFile
 from keploy_framework.recording.open_exchange import OPEN_COST, OpenExchange
 from keploy_framework.recording.process import unwatch, watch
+from keploy_framework.recording.redaction import Numbered
 from keploy_framework.recording.selection import Selection
-from keploy_framework.recording.session import claim, join
+from keploy_framework.recording.session import claim, join, lane
 from keploy_framework.recording.sink import inbound_exchange
 from keploy_framework.recording.spool import Memory, Spool
 from keploy_framework.recording.switch import is_enabled
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ("Recorder",)
 
 _STOP_SECONDS = 30.0
+_LANE_WIDTH = 1_000_000
+"""How many placeholders of one kind a process may give before they could be those of another."""
 
 
 class Recorder:
@@ -63,7 +67,9 @@ class Recorder:
         max_memory: How many bytes may wait in memory, in open exchanges and for the disk.
         on_full: "drop" leaves out exchanges that do not fit and counts them; "wait" holds up the
             traffic until the disk has caught up.
-        enabled: Whether to record at all; None asks the environment, see `is_enabled`.
+        enabled: Whether to record at all; None asks the environment, see `is_enabled`. A production
+            host that sets none of the variables looked at there **is recorded**: pass False, or set
+            `KEPLOY_RECORD=0`, where that must not be.
         sample: The fraction of inbound exchanges to record, from 0 to 1.
         seed: Makes the sample the same each time.
         max_body: The length in bytes up to which a body is stored whole and redacted by field.
@@ -139,6 +145,7 @@ class Recorder:
         self._state: Literal["new", "running", "closed"] = "new"
         self._lock = threading.RLock()
         self._token: str | None = None
+        self._opener: int | None = None  # the process that made the token
         self._patched: AbstractContextManager[object] | None = None
         self._intake: _Intake | None = None
         self._told = False
@@ -175,7 +182,8 @@ class Recorder:
         with self._lock:
             if self._state == "new":
                 # Before any fork: children know the session, whoever comes to the folder first.
-                self._token = self._token or secrets.token_hex(6)
+                if self._token is None:
+                    self._token, self._opener = secrets.token_hex(6), os.getpid()
                 memory = Memory(self._memory_limit, self._on_full)
                 self._intake = _Intake(
                     clock=self._clock,
@@ -199,6 +207,7 @@ class Recorder:
             session, path = join(self.folder, test_set=self.test_set, token=self._token)
             self._token = session.id
             try:
+                self._number(redact, session.id)
                 intake.journal.begin(path, session, self._naming, redact)
             except OSError as error:
                 claim(self.folder, session.id, None)
@@ -208,6 +217,14 @@ class Recorder:
             self._failed(error)
         finally:
             intake.ready.set()
+
+    def _number(self, redact: Redactor, session: str) -> None:
+        """Let the placeholders of this process differ from those of all others of the set."""
+        if isinstance(redact, Numbered):
+            used = 0
+            if self.test_set is not None and (self.folder / self.test_set).is_dir():
+                used = _used_ordinals(self.folder / self.test_set)
+            redact.start_at(used + lane(self.folder, session) * _LANE_WIDTH)
 
     def open(
         self,
@@ -260,7 +277,12 @@ class Recorder:
             if self.problem is not None and not self._told:
                 warnings.warn(f"nothing was recorded: {self.problem}", RuntimeWarning, stacklevel=2)
             return
-        last = claim(self.folder, journal.session.id, journal.path if whole else None)
+        last = claim(
+            self.folder,
+            journal.session.id,
+            journal.path if whole else None,
+            opener=self._opener,
+        )
         if last and self._compact:
             from keploy_framework.recording.compact import compact  # noqa: PLC0415 - storage is heavy
 
@@ -360,6 +382,14 @@ def _default_redaction() -> Redactor:
     from keploy_framework.redact import Redaction  # noqa: PLC0415 - many patterns, needed only now
 
     return Redaction.default()
+
+
+def _used_ordinals(test_set: Path) -> int:
+    """Return the highest ordinal of a placeholder in a test set that is there already."""
+    from keploy_framework.redact.placeholders import highest_ordinal  # noqa: PLC0415 - seldom needed
+
+    files = [path for path in test_set.rglob("*") if path.suffix in {".yaml", ".json"}]
+    return max((highest_ordinal(path.read_text("utf-8", "replace")) for path in files), default=0)
 
 
 def _patch_clients(

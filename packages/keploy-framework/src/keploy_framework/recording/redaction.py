@@ -6,12 +6,12 @@ do. It is called on the recorder's own thread, one exchange after the other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from keploy_framework.model import Exchange, Headers
 
-__all__ = ("Redactor", "Unredacted", "Window")
+__all__ = ("Numbered", "Redactor", "Unredacted", "Window")
 
 
 class Window(Protocol):
@@ -39,6 +39,15 @@ class Redactor(Protocol):
 
     def window(self, headers: Headers) -> Window | None:
         """Return what redacts a long body with these headers; None if it cannot be scanned."""
+        ...
+
+
+@runtime_checkable
+class Numbered(Protocol):
+    """A redactor whose placeholders have ordinals, which shall differ from those of others."""
+
+    def start_at(self, ordinal: int) -> None:
+        """Give no ordinal up to this one any more."""
         ...
 
 

@@ -17,6 +17,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -35,6 +36,7 @@ __all__ = (
     "is_alive",
     "join",
     "journals",
+    "lane",
     "own_lock",
     "start_of",
     "tidy",
@@ -43,6 +45,7 @@ __all__ = (
 SESSION_VARIABLE = "KEPLOY_SESSION"
 _FOLDER = ".journal"
 _ENDED = ".ended"
+_LANE = ".lane-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +148,28 @@ def join(
     raise JournalError(f"cannot record into {folder}: its session file changes without end")
 
 
-def claim(folder: Path, session: str, journal: Path | None) -> bool:
+def lane(folder: Path, session: str) -> int:
+    """Return a number, from 0, that no other journal of the session has.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    for number in count():
+        with suppress(FileExistsError):
+            (folder / _FOLDER / f"{session}{_LANE}{number}").open("x").close()
+            return number
+    raise AssertionError  # `count` has no end
+
+
+def claim(folder: Path, session: str, journal: Path | None, *, opener: int | None = None) -> bool:
     """End this process's part in a session; say whether it was the last, who has to tidy up.
 
     Args:
         folder: The `keploy` folder.
         session: The id of the session.
         journal: The journal of this process, which is whole now; None if it has none.
+        opener: The process that began the recording before it forked this one, if any: while it
+            lives it may be about to begin its own journal.
     """
     place = folder / _FOLDER
     if journal is not None:
@@ -162,6 +180,10 @@ def claim(folder: Path, session: str, journal: Path | None) -> bool:
         return False
     if any(_lives(path) for path in place.glob(f"{session}-*.journal")):
         return False
+    if opener is not None and opener != os.getpid() and is_alive(opener, ""):
+        begun = any(place.glob(f"{session}-{opener}-*"))
+        if not begun:
+            return False
     return _bury(place, found)
 
 
@@ -232,6 +254,11 @@ def tidy(folder: Path) -> None:
         found = _read(place)
         if found is not None and not _is_running(place, found):
             _bury(place, found)
+            found = None
+        for path in place.glob(f"*{_LANE}*"):
+            session = path.name.partition(_LANE)[0]
+            if (found is None or found.id != session) and not any(place.glob(f"{session}-*")):
+                path.unlink(missing_ok=True)
         if {entry.name for entry in place.iterdir()} <= {".gitignore"}:
             (place / ".gitignore").unlink(missing_ok=True)
             place.rmdir()

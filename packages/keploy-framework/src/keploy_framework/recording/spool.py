@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from queue import Empty, SimpleQueue
+from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -47,36 +47,49 @@ class Memory:
 
     def hand_over(self, size: int) -> None:
         """Mark held bytes as on their way to the disk."""
-        with self._condition:
-            self._leaving += size
+        if self._wait:  # nobody else asks
+            with self._condition:
+                self._leaving += size
 
     def give_back(self, size: int, *, handed_over: bool = False) -> None:
         """Let go of held bytes."""
         with self._condition:
             self._held -= size
-            if handed_over:
-                self._leaving -= size
             if self._wait:
+                if handed_over:
+                    self._leaving -= size
                 self._condition.notify_all()
 
 
 class Spool:
     """Runs jobs one after the other on a thread of its own.
 
+    Jobs wait a moment before they run, so that busy traffic wakes the thread a few dozen times a
+    second, and not once for each of its exchanges.
+
     Args:
         name: The name of the thread.
         idle: Called after each run of jobs, when nothing waits: the place to flush.
+        delay: How long the first of the jobs that wait has to wait, in seconds.
     """
 
-    def __init__(self, name: str, idle: Callable[[], None]) -> None:
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+    def __init__(self, name: str, idle: Callable[[], None], *, delay: float = 0.02) -> None:
+        self._jobs: deque[Callable[[], None]] = deque()
         self._idle = idle
+        self._delay = delay
+        self._awake = False
+        self._work = threading.Event()
+        self._hurry = threading.Event()
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, job: Callable[[], None]) -> None:
         """Add a job; never blocks. A job must not raise."""
-        self._jobs.put(job)
+        self._jobs.append(job)
+        if not self._awake:
+            self._awake = True
+            self._work.set()
 
     def flush(self, timeout: float) -> bool:
         """Wait until all jobs that are there now are done; False when the time (s) is over."""
@@ -86,24 +99,30 @@ class Spool:
             self._idle()
             done.set()
 
-        self._jobs.put(mark)
+        self.put(mark)
+        self._hurry.set()
         return done.wait(timeout)
 
     def stop(self, timeout: float) -> bool:
         """Do what is left, end the thread; False when the time (s) was not enough."""
-        self._jobs.put(None)
+        self._stopped = True
+        self._hurry.set()
+        self._work.set()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        jobs = self._jobs
         while True:
-            job = self._jobs.get()
-            while job is not None:
-                job()
-                try:
-                    job = self._jobs.get_nowait()
-                except Empty:
-                    break
+            self._work.wait()
+            if not self._stopped:
+                self._hurry.wait(self._delay)
+            self._hurry.clear()
+            self._work.clear()
+            self._awake = False  # before the jobs are taken: who comes after them wakes us again
+            stopped = self._stopped  # as above
+            while jobs:
+                jobs.popleft()()
             self._idle()
-            if job is None:
+            if stopped:
                 return

@@ -1,4 +1,8 @@
-"""Whether to record: off in production unless it is asked for."""
+"""Whether to record: off in production unless it is asked for.
+
+Production is what the environment calls so. A host that sets none of the variables below is not
+known to be one, and is recorded: set `KEPLOY_RECORD=0` there, or pass `enabled=False`.
+"""
 
 from __future__ import annotations
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from keploy_framework.redact import json_text, texts
-from keploy_framework.redact.hints import json_has_names, unescaped_roughly
-from keploy_framework.redact.placeholders import ECHOED, is_placeholder
+from keploy_framework.redact import json_text, tables, texts
+from keploy_framework.redact.echoes import echoed
+from keploy_framework.redact.embedded import base64_texts
+from keploy_framework.redact.hints import json_has_names, runs, unescaped_roughly
+from keploy_framework.redact.markup import markup
+from keploy_framework.redact.names import looks_secret
+from keploy_framework.redact.pairs import json_pairs, option_pairs
+from keploy_framework.redact.placeholders import is_placeholder
 from keploy_framework.redact.spans import Span, disjoint
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from keploy_framework.redact.kinds import Looks
     from keploy_framework.redact.names import Names
@@ -24,7 +30,22 @@ _BOUNDARY: Final = re.compile(r"boundary=(?:\"([^\"]{1,200})\"|([^;\s]{1,200}))"
 _CHARSET: Final = re.compile(r"charset=\"?([\w.-]{1,40})", re.IGNORECASE)
 _DELTA_INDEX: Final = re.compile(r"\"index\"\s{0,4}:\s{0,4}([0-9]{1,9})")
 _LINES: Final = re.compile(r"[^\r\n]++")
-_JSON_START: Final = re.compile(r"\s{0,64}+[\[{]")
+_JSON_START: Final = re.compile(
+    r"(?:\xef\xbb\xbf)?\s{0,64}+(?:\{\s{0,64}+[\"}]|\[\s{0,64}+[\"\[{\]0-9tfn-])"
+)
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+_LINK_HEADERS: Final = frozenset({"content-location", "link", "location", "origin", "referer"})
+_FIELD: Final = re.compile(
+    r"Content-Disposition:[^\r\n]{0,512}?\bname=\"?([^\";\r\n]{1,256}+)[^\r\n]{0,512}+"
+    r"(?:\r?\n[^\r\n]{1,1024}+){0,8}+\r?\n\r?\n([^\r\n]{1,4096}+)",
+    re.IGNORECASE,
+)
+_DATA: Final = re.compile(r"(?:\A|(?<=[\r\n]))data:")
+_EVENT: Final = re.compile(r"(?:data:[^\r\n]*+(?:\r\n|\r|\n)){2,}+")
+_USER: Final = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*+://([^/?#@:\s]{12,512}+)@")
+_STEP: Final = re.compile(r"(?=/([^/?#]{4,64})/([^/?#]{16,512}))")
+_STEPS: Final = ("activat", "confirm", "invit", "magic", "reset", "token", "verif")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @lru_cache(maxsize=256)
@@ -58,47 +79,114 @@ class Finder:
         self._looks = looks
         self._allow = allow
 
-    def body(self, text: str, content_type: str, known_values: Collection[str] = ()) -> list[Span]:
-        """Return the secrets of a body, given as Latin-1 text, in order."""
-        spans = [*self._by_content(text, content_type), *self._seen(text, known_values)]
+    def body(
+        self, text: str, content_type: str, known_values: Mapping[str, str] = _NONE
+    ) -> list[Span]:
+        """Return the secrets of a body, given as Latin-1 text, in order.
+
+        Args:
+            text: The body.
+            content_type: What it says it is.
+            known_values: Spellings of secrets that are known, each with the secret.
+        """
+        spans = [*self._by_content(text, content_type), *echoed(text, known_values)]
         return self._settled(spans, text)
 
-    def text(self, text: str, known_values: Collection[str] = ()) -> list[Span]:
+    def text(self, text: str, known_values: Mapping[str, str] = _NONE) -> list[Span]:
         """Return the secrets of a text of any kind, in order."""
         return self.body(text, "text/plain", known_values)
 
-    def looks(self, text: str, known_values: Collection[str] = ()) -> list[Span]:
-        """Return what is known by its looks or its assignment: for text that has no structure."""
-        spans = [
-            *self._looks.spans(text),
-            *texts.assignments(text, self.names),
-            *self._seen(text, known_values),
-        ]
+    def looks(
+        self, text: str, content_type: str = "", known_values: Mapping[str, str] = _NONE
+    ) -> list[Span]:
+        """Return what a part of a text, which may begin and end anywhere, shows without the rest.
+
+        That is what is known by its looks, by an assignment, or by the element or field of a form
+        around it.
+        """
+        spans = [*self._disguised(text, 0), *echoed(text, known_values)]
+        spans += texts.assignments(text, self.names)
+        if "<" in text:
+            spans += markup(text, self.names)
+        for match in _FIELD.finditer(text):
+            kind = self.names.field(match[1], match[2], query=True, sent=True)
+            if kind is not None:
+                spans.append(Span(match.start(2), match.end(2), kind, match[2]))
+        media = media_type(content_type)
+        if media == "application/x-www-form-urlencoded":
+            spans += texts.form(text, self.names, self._inside(0))
+        elif media == "text/event-stream" or "ndjson" in media or "jsonl" in media:
+            spans += self._lines(text)
         return self._settled(spans, text)
 
-    def url(self, url: str, known_values: Collection[str] = ()) -> list[Span]:
+    def opened(self, text: str) -> list[Span]:
+        """Return where Base64 stands that hides a secret, be it in text or not."""
+        return [
+            Span(packed.start, packed.end, inner[0].kind, text[packed.start : packed.end])
+            for packed in base64_texts(text, runs(text), binary=True)
+            if (inner := self.body(packed.text, ""))
+        ]
+
+    def url(self, url: str, known_values: Mapping[str, str] = _NONE) -> list[Span]:
         """Return the secrets of a URL: user info, query, fragment, path."""
-        spans = [*self._looks.spans(url), *self._seen(url, known_values)]
+        spans = [*self._disguised(url, 0), *echoed(url, known_values)]
         mark = url.find("?")
         for at in {mark, url.find("#", mark + 1)} - {-1}:
-            for span in texts.form(url[at + 1 :], self.names):
+            for span in texts.form(url[at + 1 :], self.names, self._inside(0)):
                 end = span.end + at + 1
                 if (fragment := url.find("#", at + 1, end)) >= 0:
                     end = fragment
                 start = span.start + at + 1
-                value = span.value.partition("#")[0]
+                value = span.value.partition("#")[0] if end == fragment else span.value
                 spans.append(span._replace(start=start, end=end, value=value))
         path_end = mark if mark >= 0 else len(url)
         if ";" in url[:path_end]:
             spans += texts.form(url[:path_end].replace("/", ";"), self.names)
+        if (user := _USER.match(url)) and looks_secret(user[1]):
+            spans.append(Span(user.start(1), user.end(1), "token", user[1]))
+        for step in _STEP.finditer(url, 0, path_end):
+            word = step[1].lower()
+            value = step[2]
+            if (
+                any(each in word for each in _STEPS)
+                and looks_secret(value)
+                and not _UUID.fullmatch(value)
+            ):
+                spans.append(Span(step.start(2), step.end(2), "token", value))
         return self._settled(spans, url)
+
+    def stream(self, messages: Sequence[str]) -> list[list[Span]]:
+        """Return the shares that messages of one sender have in secrets that only their sum shows.
+
+        Args:
+            messages: Texts, each of one line of JSON or without any.
+        """
+        text = "\n".join(messages)
+        spans = disjoint(self._deltas(text), text) if '"' in text else []
+        result: list[list[Span]] = []
+        at = start = 0
+        for message in messages:
+            end = start + len(message)
+            own: list[Span] = []
+            while at < len(spans) and spans[at].start < end:
+                span = spans[at]
+                own.append(span._replace(start=span.start - start, end=span.end - start))
+                at += 1
+            result.append(own)
+            start = end + 1
+        return result
 
     def possible(self, text: str) -> bool:
         """Say whether something in the text may look like a secret; False is certain."""
         return self._looks.possible(text)
 
     def header(
-        self, name: str, value: str, known_values: Collection[str] = (), *, possible: bool = True
+        self,
+        name: str,
+        value: str,
+        known_values: Mapping[str, str] = _NONE,
+        *,
+        possible: bool = True,
     ) -> list[Span]:
         """Return the secrets of a header; ``possible`` says whether its looks are looked at."""
         if self.names.allows(name):
@@ -106,11 +194,17 @@ class Finder:
         if self.names.header(name):
             return self._settled(texts.header(name, value, self.names), value)
         lowered = name.lower()
-        if lowered in {"location", "referer", "content-location", "origin", "link"}:
+        if lowered in _LINK_HEADERS:
             return self.url(value, known_values)
-        spans = [*self._looks.spans(value)] if possible else []
-        spans += self._seen(value, known_values)
-        kind = self.names.field(name, value)
+        spans = [*self._disguised(value, 0)] if possible else []
+        spans += echoed(value, known_values)
+        if "=" in value or ":" in value:
+            spans += texts.assignments(value, self.names)
+        if lowered == "sec-websocket-protocol":
+            spans += texts.protocols(value, self.names)
+        kind = self.names.field(name, value, sent=True)
+        if kind is None and lowered.startswith("x-"):
+            kind = self.names.field(name[2:], value, sent=True)
         if kind is not None:
             spans.append(Span(0, len(value), kind, value))
         return self._settled(spans, value)
@@ -123,20 +217,25 @@ class Finder:
         ]
         return disjoint(found, text) if found else found
 
-    @staticmethod
-    def _seen(text: str, values: Collection[str]) -> Iterator[Span]:
-        for value in values:
-            if len(value) < ECHOED:
-                continue
-            at = text.find(value)
-            while at >= 0:
-                yield Span(at, at + len(value), "secret", value)
-                at = text.find(value, at + len(value))
+    def _disguised(self, text: str, depth: int) -> Iterator[Span]:
+        """Yield what is known by its looks, and Base64 that hides a secret."""
+        found = runs(text)
+        yield from self._looks.spans(text, found)
+        if depth >= _DEEPEST:
+            return
+        for packed in base64_texts(text, found):
+            inner = self._settled(self._by_content(packed.text, "", depth + 1), packed.text)
+            if inner:
+                whole = text[packed.start : packed.end]
+                yield Span(packed.start, packed.end, inner[0].kind, whole)
+
+    def _inside(self, depth: int) -> Callable[[str], list[Span]]:
+        return lambda value: self._string(value, depth + 1)
 
     def _by_content(self, text: str, content_type: str, depth: int = 0) -> Iterator[Span]:
         media = media_type(content_type)
-        yield from self._looks.spans(text)
-        if media == "multipart/form-data" or media.startswith("multipart/"):
+        yield from self._disguised(text, depth)
+        if media.startswith("multipart/"):
             boundary = parameter(content_type, "boundary")
             if boundary:
                 yield from texts.multipart(
@@ -144,17 +243,27 @@ class Finder:
                 )
                 return
         if media == "application/x-www-form-urlencoded":
-            yield from texts.form(text, self.names)
+            yield from texts.form(text, self.names, self._inside(depth))
+            if _JSON_START.match(text):  # some clients say so of whatever they send
+                yield from self._json(text, depth)
         elif media == "text/event-stream" or "ndjson" in media or "jsonl" in media:
             yield from self._lines(text)
         elif "json" in media or _JSON_START.match(text):
             yield from self._json(text, depth)
         else:
-            yield from texts.assignments(text, self.names)
+            yield from texts.assignments(text, self.names, words="yaml" in media)
+            yield from option_pairs(text, self.names)
             if "<" in text:
-                yield from texts.markup(text, self.names)
+                yield from markup(text, self.names)
+            if "csv" in media or "tab-separated" in media:
+                yield from tables.columns(text, self.names)
+            if ("'" in text or '"' in text) and "," in text:
+                yield from json_pairs(text, self.names, self._header_value)
             if '"' in text and ":" in text:
                 yield from self._json_lines(text)
+
+    def _header_value(self, name: str, value: str) -> list[Span]:
+        return list(texts.header(name, value, self.names))
 
     def _part(self, text: str, content_type: str, depth: int) -> list[Span]:
         return list(self._by_content(text, content_type, depth)) if depth < _DEEPEST else []
@@ -164,13 +273,19 @@ class Finder:
             "\\" in text and self._looks.possible(unescaped_roughly(text))
         ):
             yield from json_text.fields(
-                text, self.names, (lambda inner: self._string(inner, depth + 1))
+                text,
+                self.names,
+                (lambda inner: self._string(inner, depth + 1)),
+                self._header_value,
             )
+        if "alue" in text or "uthorization" in text or "ookie" in text:
+            yield from json_pairs(text, self.names, self._header_value)
         if "=" in text:
             yield from texts.assignments(text, self.names, separators="=")
+        yield from texts.in_strings(text, self.names)
 
     def _string(self, value: str, depth: int) -> list[Span]:
-        """Return the secrets of a string that was written with escapes."""
+        """Return the secrets of a text that was written with escapes."""
         if depth >= _DEEPEST:
             return disjoint(self._looks.spans(value), value)
         return disjoint(self._by_content(value, "", depth), value)
@@ -185,16 +300,28 @@ class Finder:
 
     def _lines(self, text: str) -> Iterator[Span]:
         """Yield the secrets of a stream: those in one event, and those that several make up."""
+        for line in _LINES.finditer(text):
+            content, start = line[0], line.start()
+            inside = (
+                self._json(content, 1) if '"' in content else texts.assignments(content, self.names)
+            )
+            for span in inside:
+                yield span._replace(start=span.start + start, end=span.end + start)
+        if '"' in text:
+            for event in _EVENT.finditer(text):
+                # What an event says in several lines is one text, in which line breaks count.
+                for span in self._json(_DATA.sub("     ", event[0]), 1):
+                    start = event.start()
+                    yield span._replace(start=span.start + start, end=span.end + start)
+            yield from self._deltas(text)
+
+    def _deltas(self, text: str) -> Iterator[Span]:
+        """Yield the shares of secrets that the values of one key in several lines make up."""
         deltas: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
         for line in _LINES.finditer(text):
             content, start = line[0], line.start()
             if '"' not in content:
-                for span in texts.assignments(content, self.names):
-                    yield span._replace(start=span.start + start, end=span.end + start)
                 continue
-            inside = self._json(content, 1)
-            for span in inside:
-                yield span._replace(start=span.start + start, end=span.end + start)
             index = _DELTA_INDEX.search(content)
             for found in json_text.texts(content):
                 deltas.setdefault((found.key, index[1] if index else ""), []).append(

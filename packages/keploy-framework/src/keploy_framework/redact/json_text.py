@@ -9,7 +9,7 @@ import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keploy_framework.redact.names import looks_secret
+from keploy_framework.redact.names import looks_secret, normal
 from keploy_framework.redact.placeholders import is_placeholder
 from keploy_framework.redact.spans import Span
 
@@ -28,6 +28,15 @@ _NUMBER: Final = re.compile(r"-?[0-9][0-9.eE+-]*+")
 _ESCAPE: Final = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[\s\S]|\Z)|[^\\]++")
 _PLAIN: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _HEX: Final = 16
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_SHORT: Final = 4
+_COOKIES: Final = frozenset({"cookie", "setcookie"})
+_VALUES: Final = frozenset({"current", "new", "old", "plain", "plaintext", "raw", "value"})
+_ABOUT: Final = (
+    "arn", "at", "date", "format", "href", "id", "name", "ref", "time", "type", "uri", "url",
+    "version",
+)  # fmt: skip
 _UNICODE_ESCAPE: Final = 6
 
 
@@ -119,7 +128,10 @@ def unescaped(raw: str) -> str:
 
 
 def fields(  # noqa: C901 - one pass, one branch for each thing that a string can be
-    text: str, names: Names, inside: Callable[[str], Iterable[Span]] | None = None
+    text: str,
+    names: Names,
+    inside: Callable[[str], Iterable[Span]] | None = None,
+    header: Callable[[str, str], Iterable[Span]] | None = None,
 ) -> Iterator[Span]:
     """Yield the secrets that JSON text holds in fields with a telling name.
 
@@ -128,6 +140,8 @@ def fields(  # noqa: C901 - one pass, one branch for each thing that a string ca
         names: Which names are telling.
         inside: Finds secrets in strings with escapes: JSON in a string, or a PEM block. Strings
             without escapes are their own text, they are searched with the text as a whole.
+        header: Finds secrets in the value of a header that is known by its name, to tell them from
+            schemes and names of cookies. None takes the whole value.
     """
     if not names.possible(text):
         return
@@ -145,21 +159,40 @@ def fields(  # noqa: C901 - one pass, one branch for each thing that a string ca
                 continue
             opening = text[value_at]
             if opening in "[{":
-                if value_at >= zone_end:
+                if known[1] and value_at >= zone_end:
                     zone, zone_end = known[0], _closing(text, value_at)
             elif opening != '"' and known[1] and (number := _NUMBER.match(text, value_at)):
                 yield Span(number.start(), number.end(), known[0], number[0], quoted=True)
             continue
         value = unescaped(raw)
-        named = names.field(key, value) if match.start() == value_at else None
-        if named is None and match.start() < zone_end and looks_secret(value):
+        is_field = match.start() == value_at
+        named = names.field(key, value) if is_field else None
+        if named is None and match.start() < zone_end and _in_zone(key if is_field else "", value):
             named = zone
+        if named is None and is_field and "=" in value and normal(key) in _COOKIES:
+            named = "cookie"
         if named is not None and value and not is_placeholder(value):
-            yield Span(start, end, named, value)
+            if header is not None and is_field and "\\" not in raw and names.header(key):
+                for span in header(key, value):
+                    yield span._replace(start=span.start + start, end=span.end + start)
+            else:
+                yield Span(start, end, named, value)
         elif inside is not None and "\\" in raw:
             for span in inside(value):
                 first, last = place(raw, start, span.start, span.end)
                 yield span._replace(start=first, end=min(end, last), quoted=False)
+
+
+def _in_zone(key: str, value: str) -> bool:
+    """Say whether a string somewhere below a telling name is a secret.
+
+    Below such a name stand secrets, but also what is said of them: ids, dates, schemas, errors.
+    """
+    if any(mark in value for mark in " \t\r\n/") or _UUID.fullmatch(value) or _DATE.match(value):
+        return False
+    if not key or normal(key) in _VALUES:
+        return len(value) >= _SHORT and any(map(str.isdigit, value))
+    return looks_secret(value) and not normal(key).endswith(_ABOUT)
 
 
 def texts(text: str) -> Iterator[Text]:

@@ -31,6 +31,7 @@ class Kind(NamedTuple):
         confirm: Looks at what the pattern found, where the pattern alone finds too much.
         in_run: Whether all of it lies in one of the `runs` of a text.
         gate: A sign that every one has; "" if there is none.
+        starts: Whether it begins with the literal.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Kind(NamedTuple):
     confirm: Callable[[str], bool] | None = None
     in_run: bool = False
     gate: str = ""
+    starts: bool = False
 
 
 def _mixed(value: str) -> bool:
@@ -54,6 +56,11 @@ def _pair(value: str) -> bool:
         return False
 
 
+def _no_end_of_placeholder(value: str) -> bool:
+    """Say whether a password is more than what a placeholder for the user info ends with."""
+    return not value.upper().endswith("%5D")
+
+
 def _kind(
     name: str,
     literals: str,
@@ -63,9 +70,13 @@ def _kind(
     *,
     in_run: bool = True,
     gate: str = "",
+    starts: bool = True,
 ) -> Kind:
-    gate = gate or next((sign for sign in "_-." if sign in literals and in_run), "")
-    return Kind(name, tuple(literals.split()), re.compile(before + pattern), confirm, in_run, gate)
+    listed = tuple(literals.split())
+    if not gate:
+        gate = next((sign for sign in "_-." if all(sign in literal for literal in listed)), "")
+    compiled = re.compile(before + pattern)
+    return Kind(name, listed, compiled, confirm, in_run, gate, in_run and starts)
 
 
 KINDS: Final = (
@@ -75,7 +86,7 @@ KINDS: Final = (
     _kind("openai-key", "sk-", r"sk-(?!ant-|lf-)(?:[a-z0-9]{1,8}-)?[A-Za-z0-9_-]{16,}+", _mixed),
     _kind("google-key", "AIza", r"AIza[A-Za-z0-9_-]{35}+"),
     _kind("google-token", "ya29.", r"ya29\.[A-Za-z0-9_.-]{16,}+"),
-    _kind("google-token", "1//0", r"1//0[A-Za-z0-9_-]{30,}+", in_run=False),
+    _kind("google-token", "1//0", r"1//0[A-Za-z0-9_-]{30,}+"),
     _kind("google-secret", "GOCSPX-", r"GOCSPX-[A-Za-z0-9_-]{20,}+"),
     _kind("huggingface-token", "hf_ api_org_", r"(?:hf_|api_org_)[A-Za-z0-9]{30,}+"),
     _kind("groq-key", "gsk_", r"gsk_[A-Za-z0-9]{20,}+", _mixed),
@@ -105,19 +116,17 @@ KINDS: Final = (
         "Key=",
         r"(?:AccountKey|AccessKey)=([A-Za-z0-9+/]{40,}+={0,2})",
         before="",
-        in_run=False,
+        starts=False,
     ),
-    _kind(
-        "azure-sas", "sig=", r"(?<=[?&])sig=([A-Za-z0-9%+/]{36,}+={0,2})", before="", in_run=False
-    ),
+    _kind("azure-sas", "sig=", r"(?<=[?&])sig=([A-Za-z0-9%+/]{36,}+={0,2})", before=""),
     _kind(
         "azure-secret",
         "Q~",
         r"[A-Za-z0-9_~.-]{3}[0-9]Q~[A-Za-z0-9_~.-]{31,34}+(?![A-Za-z0-9_~.-])",
         before=r"(?<![A-Za-z0-9_~.-])",
-        in_run=False,
+        starts=False,
     ),
-    _kind("digitalocean-token", "_v1_", r"do[opr]_v1_[a-f0-9]{64}+"),
+    _kind("digitalocean-token", "_v1_", r"do[opr]_v1_[a-f0-9]{64}+", starts=False),
     _kind("alibaba-key", "LTAI", r"LTAI[A-Za-z0-9]{16,24}+(?![A-Za-z0-9])", _mixed),
     _kind("vault-token", "hvs. hvb. hvr.", r"hv[sbr]\.[A-Za-z0-9_-]{20,}+"),
     _kind("databricks-token", "dapi", r"dapi[a-f0-9]{32}+"),
@@ -137,14 +146,12 @@ KINDS: Final = (
         "hooks.slack.com/",
         r"hooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9/_-]{16,}+)",
         before="",
-        in_run=False,
     ),
     _kind(
         "discord-webhook",
         "/api/webhooks/",
         r"/api/webhooks/[0-9]{10,24}+/([A-Za-z0-9_-]{30,}+)",
         before="",
-        in_run=False,
     ),
     _kind(
         "telegram-token",
@@ -161,21 +168,23 @@ KINDS: Final = (
     _kind("notion-token", "ntn_ secret_", r"(?:ntn_|secret_)[A-Za-z0-9]{40,}+", _mixed),
     _kind("figma-token", "figd_", r"figd_[A-Za-z0-9_-]{30,}+"),
     _kind("postman-key", "PMAK-", r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
-    _kind("sentry-token", "sntry", r"sntry[su]_[A-Za-z0-9_=+/-]{40,}+", in_run=False),
-    _kind("grafana-token", "glc_ glsa_", r"(?:glc|glsa)_[A-Za-z0-9+/_=-]{30,}+", in_run=False),
+    _kind("sentry-token", "sntry", r"sntry[su]_[A-Za-z0-9_=+/-]{40,}+"),
+    _kind("grafana-token", "glc_ glsa_", r"(?:glc|glsa)_[A-Za-z0-9+/_=-]{30,}+"),
     _kind("newrelic-key", "NRAK- NRJS- NRII-", r"NR(?:AK|JS|II)-[A-Za-z0-9_-]{19,}+"),
     _kind("doppler-token", "dp.", r"dp\.(?:pt|st|ct|sa|scim)\.[A-Za-z0-9._-]{40,}+"),
     _kind("supabase-token", "sbp_", r"sbp_[a-f0-9]{40}+"),
     _kind("planetscale-token", "pscale_", r"pscale_(?:tkn|oauth|pw)_[A-Za-z0-9_.=-]{30,}+"),
     _kind("age-key", "AGE-SECRET-KEY-1", r"AGE-SECRET-KEY-1[A-Z0-9]{58}"),
     # Payment, mail, telephone, shops.
-    _kind("stripe-key", "_live_ _test_", r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{10,}+"),
-    _kind("stripe-webhook-secret", "whsec_", r"whsec_[A-Za-z0-9+/=]{16,}+", _mixed, in_run=False),
+    _kind(
+        "stripe-key", "_live_ _test_", r"(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{10,}+", starts=False
+    ),
+    _kind("stripe-webhook-secret", "whsec_", r"whsec_[A-Za-z0-9+/=]{16,}+", _mixed),
     _kind("square-token", "sq0", r"sq0(?:atp|csp|idp)-[A-Za-z0-9_-]{22,}+", gate="-"),
     _kind("sendgrid-key", "SG.", r"SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+"),
     _kind("twilio-key", "SK", r"SK[a-f0-9]{32}(?![A-Za-z0-9])"),
     _kind("mailgun-key", "key-", r"key-[a-f0-9]{32}(?![A-Za-z0-9])"),
-    _kind("mailchimp-key", "-us", r"[a-f0-9]{32}-us[0-9]{1,2}(?![A-Za-z0-9])"),
+    _kind("mailchimp-key", "-us", r"[a-f0-9]{32}-us[0-9]{1,2}(?![A-Za-z0-9])", starts=False),
     _kind("shopify-token", "shp", r"shp(?:at|ca|pa|ss|tka)_[a-fA-F0-9]{32}+", gate="_"),
     _kind("facebook-token", "EAA", r"EAA[A-Za-z0-9]{60,}+", _mixed),
     # Not bound to a provider.
@@ -204,6 +213,7 @@ KINDS: Final = (
         "password",
         "://",
         r"://[^\s/:@\"'<>\[\]\\?#]{0,256}+:([^\s/@\"'<>\\]{1,256}+)@",
+        _no_end_of_placeholder,
         before="",
         in_run=False,
     ),
@@ -212,6 +222,10 @@ KINDS: Final = (
 
 _PEM_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+
+
+_UPPER: Final = ""
+"""Stands for any upper-case letter as a gate; as a text it is in every text."""
 
 
 def _plan(kinds: tuple[Kind, ...]) -> _Plan:
@@ -224,7 +238,9 @@ def _plan(kinds: tuple[Kind, ...]) -> _Plan:
             always.append(place)
         for literal in kind.literals:
             if kind.in_run:
-                gated.setdefault(kind.gate, []).append((literal, place))
+                needs_upper = literal.lower() != literal
+                gate = kind.gate or (_UPPER if needs_upper else literal[0])
+                gated.setdefault(gate, []).append((literal, place))
             else:
                 anywhere.append((literal, place))
     return _Plan(
@@ -271,33 +287,53 @@ class Looks:
         found = runs(text)
         return bool(found) and bool(self._in_runs(text, found))
 
-    def spans(self, text: str) -> Iterator[Span]:
-        """Yield the secrets; they may overlap."""
+    def spans(self, text: str, found: list[tuple[int, int]] | None = None) -> Iterator[Span]:
+        """Yield the secrets; they may overlap. ``found`` are the `runs` of the text, if known."""
         plan = self._plan
-        places = [place for literal, place in plan.anywhere if literal in text]
-        found = runs(text)
-        in_runs = self._in_runs(text, found) if found else ()
-        for place in sorted({*plan.always, *places, *in_runs}):
+        seen = [(place, literal) for literal, place in plan.anywhere if literal in text]
+        if found is None:
+            found = runs(text)
+        if found:
+            seen += self._in_runs(text, found)
+        tried: set[int] = set()
+        for place, literal in sorted([*((place, "") for place in plan.always), *seen]):
             kind = self._kinds[place]
-            for start, end in found if kind.in_run else ((0, len(text)),):
-                for match in kind.pattern.finditer(text, start, end):
-                    group = 1 if kind.pattern.groups else 0
-                    value = match[group]
-                    if value and (kind.confirm is None or kind.confirm(value)):
-                        yield Span(match.start(group), match.end(group), kind.name, value)
+            if kind.starts:
+                matches = _matches_at(kind.pattern, text, literal)
+            elif place in tried:
+                continue
+            else:
+                tried.add(place)
+                matches = kind.pattern.finditer(text)
+            group = 1 if kind.pattern.groups else 0
+            for match in matches:
+                value = match[group]
+                if value and (kind.confirm is None or kind.confirm(value)):
+                    yield Span(match.start(group), match.end(group), kind.name, value)
         if "PRIVATE KEY" in text:
             yield from _private_keys(text)
 
-    def _in_runs(self, text: str, found: list[tuple[int, int]]) -> set[int]:
-        """Return the kinds of which a literal stands in a run."""
+    def _in_runs(self, text: str, found: list[tuple[int, int]]) -> list[tuple[int, str]]:
+        """Return the kinds of which a literal stands in a run, with the literal."""
         whole = "\n".join([text[start:end] for start, end in found])
-        return {
-            place
+        lower = whole.islower()
+        return [
+            (place, literal)
             for gate, literals in self._plan.in_runs
-            if gate in whole
+            if gate in whole and not (lower and gate == _UPPER)
             for literal, place in literals
             if literal in whole
-        }
+        ]
+
+
+def _matches_at(pattern: re.Pattern[str], text: str, literal: str) -> Iterator[re.Match[str]]:
+    """Yield the matches of a pattern that begins with the literal."""
+    at = text.find(literal)
+    while at >= 0:
+        match = pattern.match(text, at)
+        if match is not None:
+            yield match
+        at = text.find(literal, at + 1 if match is None else match.end())
 
 
 def _private_keys(text: str) -> Iterator[Span]:

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-__all__ = ("AUTH_HEADERS", "HEADERS", "HINTS", "STRONG", "WEAK", "Names", "looks_secret", "normal")
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+__all__ = (
+    "AUTH_HEADERS",
+    "HEADERS",
+    "HINTS",
+    "NOTHING",
+    "STRONG",
+    "WEAK",
+    "Names",
+    "looks_secret",
+    "normal",
+)
 
 AUTH_HEADERS: Final = frozenset({"authorization", "proxyauthorization"})
 """Headers that name a scheme before the secret, as `normal` spells them."""
@@ -93,6 +106,9 @@ STRONG: Final = frozenset(
         "requestverificationtoken",
         "samlassertion",
         "samlresponse",
+        "secretbinary",
+        "secretkeybase",
+        "secretstring",
         "sastoken",
         "securitytoken",
         "serviceaccountkey",
@@ -144,6 +160,7 @@ WEAK: Final = frozenset(
         "sessionkey",
         "sid",
         "sig",
+        "setcookie",
         "signature",
         "xamzcredential",
         "xamzsignature",
@@ -191,6 +208,12 @@ _SPLIT: Final = str.maketrans("", "", "-_. \t[]$:")
 _WEAK_LENGTH: Final = 12
 _LONG: Final = 24
 _MEMORY: Final = 4096
+_SHORT: Final = 128
+_SENT: Final = 6
+NOTHING: Final = frozenset(
+    {"true", "false", "null", "none", "nil", "undefined", "string", "required", "yes", "no"}
+)
+"""Values that say that there is none, or of which kind it is."""
 
 
 def normal(name: str) -> str:
@@ -227,7 +250,7 @@ class Names:
         allow: Names (of all three) that are left as they are.
     """
 
-    __slots__ = ("_allow", "_fields", "_headers", "_kinds")
+    __slots__ = ("_allow", "_fields", "_harmless", "_headers", "_kinds")
 
     def __init__(
         self,
@@ -239,6 +262,7 @@ class Names:
         self._fields = frozenset(normal(name) for name in fields)
         self._allow = frozenset(normal(name) for name in allow)
         self._kinds: dict[str, tuple[str, bool] | None] = {}
+        self._harmless: set[str] = set()
 
     def possible(self, text: str) -> bool:
         """Say whether a telling name may stand in a text; False is certain.
@@ -255,6 +279,18 @@ class Names:
         """Whether there are more fields than those that are known to all."""
         return bool(self._fields)
 
+    def all_harmless(self, names: Collection[str]) -> bool:
+        """Say whether none of these may be a telling name; one with an escape may be any."""
+        harmless = self._harmless
+        if harmless.issuperset(names):
+            return True
+        for name in names:
+            if "\\" in name or self.kind(name) is not None:
+                return False
+        if len(harmless) < _MEMORY:
+            harmless.update(name for name in names if len(name) <= _SHORT)
+        return True
+
     def allows(self, name: str) -> bool:
         """Say whether the values of this name are left as they are."""
         return bool(self._allow) and normal(name) in self._allow
@@ -264,13 +300,16 @@ class Names:
         plain = normal(name)
         return plain in self._headers and plain not in self._allow
 
-    def field(self, name: str, value: str, *, query: bool = False) -> str | None:
+    def field(
+        self, name: str, value: str, *, query: bool = False, sent: bool = False
+    ) -> str | None:
         """Return the kind of secret that a field holds; None if it holds none.
 
         Args:
             name: The name of the field.
             value: Its value: some names are those of secrets only if the value looks like one.
-            query: Whether it is a parameter of a URL or of a form.
+            query: Whether it is a parameter of a URL or of a form, or might be one.
+            sent: Whether it is one for sure, or a header: what is called a token there is one.
         """
         known = self.kind(name)
         if known is None or not value:
@@ -281,6 +320,8 @@ class Names:
         plain = normal(name)
         if plain in _QUERY_ONLY and not query:
             return None
+        if sent and kind == "token" and len(value) >= _SENT and value.lower() not in NOTHING:
+            return kind
         if not looks_secret(value):
             return None
         return None if plain in _SESSIONS and _UUID.fullmatch(value) else kind
@@ -291,7 +332,7 @@ class Names:
             return self._kinds[name]
         except KeyError:
             found = self._kind(normal(name))
-            if len(self._kinds) < _MEMORY:
+            if len(self._kinds) < _MEMORY and len(name) <= _SHORT:
                 self._kinds[name] = found
             return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 
-__all__ = ("ECHOED", "PLACEHOLDER", "Placeholders", "is_placeholder", "readable")
+__all__ = ("ECHOED", "PLACEHOLDER", "Placeholders", "highest_ordinal", "is_placeholder", "readable")
 
 PLACEHOLDER = re.compile(r"\[redacted:([a-z0-9-]{1,40}+):([0-9]{1,10}+)\]")
 """A placeholder in a text; its groups are the kind and the ordinal."""
@@ -44,6 +44,16 @@ def readable(value: str) -> str:
         return value
 
 
+def highest_ordinal(text: str) -> int:
+    """Return the highest ordinal among the placeholders of a text; 0 if it has none.
+
+    Example:
+        >>> highest_ordinal("[redacted:token:2], [redacted:bearer:11]")
+        11
+    """
+    return max((int(found[2]) for found in PLACEHOLDER.finditer(text)), default=0)
+
+
 class Placeholders:
     """Gives each secret its placeholder, the same one each time; it lives in memory only.
 
@@ -58,12 +68,18 @@ class Placeholders:
         '[redacted:bearer:2]'
     """
 
-    __slots__ = ("_counts", "_known", "_lock")
+    __slots__ = ("_counts", "_floor", "_known", "_lock")
 
     def __init__(self) -> None:
         self._known: dict[str, str] = {}
         self._counts: dict[str, int] = {}
+        self._floor = 0
         self._lock = threading.Lock()
+
+    def start_at(self, ordinal: int) -> None:
+        """Give no ordinal up to this one any more: others have given them."""
+        with self._lock:
+            self._floor = max(self._floor, ordinal)
 
     def of(self, kind: str, value: str) -> str:
         """Return the placeholder of a value; one that is a placeholder already stays."""
@@ -73,7 +89,7 @@ class Placeholders:
         if is_placeholder(value):
             return value
         with self._lock:
-            ordinal = self._counts.get(kind, 0) + 1
+            ordinal = max(self._counts.get(kind, 0), self._floor) + 1
             known = self._known.setdefault(value, f"[redacted:{kind}:{ordinal}]")
             if known == f"[redacted:{kind}:{ordinal}]":
                 self._counts[kind] = ordinal

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from keploy_framework.errors import OptionError
 from keploy_framework.model import Omitted, Piece, header_value, header_values
 from keploy_framework.redact.compressed import CannotOpenError, closed, encoding_of, opened
+from keploy_framework.redact.echoes import note
 from keploy_framework.redact.finder import Finder, parameter
 from keploy_framework.redact.kinds import Kind, Looks
 from keploy_framework.redact.names import Names
-from keploy_framework.redact.placeholders import ECHOED, Placeholders, readable
+from keploy_framework.redact.placeholders import Placeholders, readable
 from keploy_framework.redact.spans import Edit, cut, edited
 from keploy_framework.redact.window import SlidingWindow
 
@@ -32,6 +34,7 @@ _KIND: Final = re.compile(r"[a-z0-9-]{1,40}")
 _NAME_LIMIT: Final = 256
 _REMEMBERED: Final = 512
 _MEMORY: Final = 4096
+_GZIP: Final = b"\x1f\x8b\x08"
 
 
 class Redaction:
@@ -93,6 +96,10 @@ class Redaction:
         """How many different secrets were seen."""
         return len(self._placeholders)
 
+    def start_at(self, ordinal: int) -> None:
+        """Give no placeholder an ordinal up to this one any more: other processes have them."""
+        self._placeholders.start_at(ordinal)
+
     def exchange(self, exchange: Exchange) -> Exchange:
         """Return the exchange without its secrets; what holds none is the same object.
 
@@ -100,27 +107,33 @@ class Redaction:
         be searched becomes `Omitted`. A secret of at least eight characters that stands in the
         request or in the head of the answer is also found where it is repeated in this exchange.
         """
-        seen: dict[str, None] = {}
+        seen: dict[str, str] = {}
         asked, answered, failure = exchange.request, exchange.response, exchange.failure
         request, response, messages = asked, answered, exchange.messages
         # Heads come before bodies, which may repeat what stands in them.
         headers = self._head(asked.headers, seen)
         if headers is not asked.headers:
             request = replace(request, headers=headers)
+        spans = self._finder.url(request.url, seen)
+        note(spans, seen)
+        request = self._request(request, seen)
+        known = len(seen)
         if response is not None:
             headers = self._head(response.headers, seen)
             trailers = self._head(response.trailers, seen)
             if headers is not response.headers or trailers is not response.trailers:
                 response = replace(response, headers=headers, trailers=trailers)
-        request = self._request(request, seen)
-        if response is not None:
             response = self._response(response, seen)
-        if spans := self._finder.url(request.url, seen):
+        if seen:
+            spans = self._finder.url(request.url, seen)
+        if len(seen) > known:  # what was handed out may have been handed in as well
+            request = self._request(request, seen)
+        if spans:
             request = replace(request, url=self._apply(request.url, spans))
         if failure is not None:
             failure = replace(failure, text=self._plain(failure.text, seen))
         if messages:
-            messages = tuple([self._message(message, seen) for message in messages])
+            messages = self._messages(messages, seen)
         elif request is asked and response is answered and failure is None:
             return exchange
         return replace(
@@ -139,7 +152,8 @@ class Redaction:
             "utf-3",
         }:
             return None
-        return SlidingWindow(lambda text: self._edits(self._finder.looks(text)))
+        content_type = header_value(headers, "content-type") or ""
+        return SlidingWindow(lambda text: self._edits(self._finder.looks(text, content_type)))
 
     def url(self, url: str) -> str:
         """Return a URL without the secrets in its user info, path, query and fragment."""
@@ -169,16 +183,18 @@ class Redaction:
         """
         return self._pieces(pieces, headers, {})
 
-    def _request(self, request: Request, seen: dict[str, None]) -> Request:
+    def _request(self, request: Request, seen: dict[str, str]) -> Request:
         if not request.body:
             return request
         try:
-            (body,) = self._pieces((request.body,), request.headers, seen, note=True)
+            (body,) = self._pieces((request.body,), request.headers, seen)
         except CannotOpenError as error:
             return replace(request, body=b"", omitted=_omitted(request.body, error))
         return replace(request, body=body) if body != request.body else request
 
-    def _response(self, response: Response, seen: dict[str, None]) -> Response:
+    def _response(self, response: Response, seen: dict[str, str]) -> Response:
+        if response.reason and (reason := self._plain(response.reason, seen)) != response.reason:
+            response = replace(response, reason=reason)
         if not response.pieces:
             return response
         before = [piece.data for piece in response.pieces]
@@ -193,7 +209,24 @@ class Redaction:
         )
         return replace(response, pieces=pieces)
 
-    def _message(self, message: Message, seen: dict[str, None]) -> Message:
+    def _messages(self, messages: tuple[Message, ...], seen: dict[str, str]) -> tuple[Message, ...]:
+        """Redact messages each for itself, then what those of one sender say together."""
+        clean = [self._message(message, seen) for message in messages]
+        for sender in ("client", "server"):
+            places = [
+                number
+                for number, message in enumerate(clean)
+                if message.sender == sender and isinstance(message.data, str)
+            ]
+            bare = [_bare(str(clean[number].data)) for number in places]
+            shares = self._finder.stream(bare) if len(bare) > 1 else []
+            for number, text, spans in zip(places, bare, shares, strict=False):
+                if spans:
+                    whole = _readable(edited(text, self._edits(spans)))
+                    clean[number] = replace(clean[number], data=whole)
+        return tuple(clean)
+
+    def _message(self, message: Message, seen: dict[str, str]) -> Message:
         if isinstance(message.data, str):
             data: str | bytes = self._plain(message.data, seen, "")
         else:
@@ -204,9 +237,7 @@ class Redaction:
         self,
         pieces: Sequence[bytes],
         headers: Headers,
-        seen: dict[str, None],
-        *,
-        note: bool = False,
+        seen: dict[str, str],
     ) -> list[bytes]:
         if not any(pieces):
             return list(pieces)
@@ -219,29 +250,28 @@ class Redaction:
                 if not _claims(pieces, encoding):
                     raise
                 encoding = ""  # it says that it is compressed, and is not: its text is searched
+        elif pieces[0].startswith(_GZIP):
+            with suppress(CannotOpenError):  # a file that is sent compressed, and says nothing
+                plain = opened(pieces, "gzip")
+                encoding = "gzip"
         if charset.startswith(("utf-16", "utf-32")):
             after, changed = self._wide(plain, charset, content_type, seen)
         else:
-            after, changed = cut(
-                plain, lambda text: self._found(text, content_type, seen, note=note)
-            )
+            after, changed = cut(plain, lambda text: self._found(text, content_type, seen))
         if not changed:
             return list(pieces)
         return closed(after, encoding) if encoding else after
 
-    def _found(
-        self, text: str, content_type: str, seen: dict[str, None], *, note: bool = False
-    ) -> list[Edit]:
+    def _found(self, text: str, content_type: str, seen: dict[str, str]) -> list[Edit]:
         if len(text) > FIELD_LIMIT:
-            spans = self._finder.looks(text, seen)
+            spans = self._finder.looks(text, content_type, seen)
         else:
             spans = self._finder.body(text, content_type, seen)
-        if note:
-            _note(spans, seen)
+        note(spans, seen)
         return self._edits(spans)
 
     def _wide(
-        self, pieces: Sequence[bytes], charset: str, content_type: str, seen: dict[str, None]
+        self, pieces: Sequence[bytes], charset: str, content_type: str, seen: dict[str, str]
     ) -> tuple[list[bytes], bool]:
         """Redact text of two or four bytes a character; its pieces keep their shares of it."""
         body = b"".join(pieces)
@@ -262,14 +292,12 @@ class Redaction:
             start = end
         return result, True
 
-    def _plain(self, text: str, seen: dict[str, None], content_type: str = "text/plain") -> str:
-        bare = text.encode("utf-8", "surrogatepass").decode("latin-1")
+    def _plain(self, text: str, seen: dict[str, str], content_type: str = "text/plain") -> str:
+        bare = _bare(text)
         edits = self._found(bare, content_type, seen)
-        if not edits:
-            return text
-        return edited(bare, edits).encode("latin-1").decode("utf-8", "surrogatepass")
+        return _readable(edited(bare, edits)) if edits else text
 
-    def _head(self, headers: Headers, seen: dict[str, None]) -> Headers:
+    def _head(self, headers: Headers, seen: dict[str, str]) -> Headers:
         clean = self._clean
         result: list[tuple[str, str]] = []
         changed = False
@@ -280,7 +308,7 @@ class Redaction:
                 continue
             spans = self._finder.header(name, value, seen)
             if spans:
-                _note(spans, seen)
+                note(spans, seen)
                 result.append((name, self._apply(value, spans)))
                 changed = True
                 continue
@@ -314,11 +342,13 @@ class Redaction:
         return edits
 
 
-def _note(spans: Iterable[Span], seen: dict[str, None]) -> None:
-    """Remember values that may be repeated elsewhere in the exchange."""
-    for span in spans:
-        if len(span.value) >= ECHOED and "[redacted:" not in span.value:
-            seen[span.value] = None
+def _bare(text: str) -> str:
+    """Return text as Latin-1 text, one character a byte, as the finder reads it."""
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def _readable(bare: str) -> str:
+    return bare.encode("latin-1").decode("utf-8", "surrogatepass")
 
 
 def _shape(headers: Headers) -> tuple[str, str, str]:

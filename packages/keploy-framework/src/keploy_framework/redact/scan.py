@@ -5,9 +5,6 @@ Files are read as text, whatever they are; what stands in them as Base64 is look
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,19 +16,13 @@ from keploy_framework.redact.names import Names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from keploy_framework.redact.spans import Span
 
 __all__ = ("Finding", "scan_path", "scan_text")
 
-_BASE64: Final = re.compile(
-    r"[A-Za-z0-9+/]{24,}+(?:[ \t]{0,40}\r?\n[ \t]{0,40}[A-Za-z0-9+/]{8,}+)*+={0,2}"
-)
-_BLANK: Final = re.compile(r"\s+")
 _SHOWN: Final = 4
 _LONG_ENOUGH: Final = 16
 _CHUNK: Final = 4 << 20
 _OVERLAP: Final = 64 << 10
-_GROUP: Final = 4
 _SKIPPED: Final = frozenset({".git", "__pycache__", ".venv", "node_modules"})
 
 
@@ -124,7 +115,7 @@ def _located(
     text: str, file: str, finder: Finder, lines: int, start: int, limit: int
 ) -> Iterator[Finding]:
     found = {(span.start, span.kind): span for span in finder.looks(text)}
-    for span in _encoded(text, finder):
+    for span in finder.opened(text):
         found.setdefault((span.start, span.kind), span)
     at = start
     for (place, _), span in sorted(found.items()):
@@ -134,15 +125,3 @@ def _located(
         at = place
         column = place - (text.rfind("\n", 0, place) + 1) + 1
         yield Finding(file, lines + 1, column, span.kind, _masked(span.value))
-
-
-def _encoded(text: str, finder: Finder) -> Iterator[Span]:
-    """Yield what Base64 hides, at the place where its text begins."""
-    for match in _BASE64.finditer(text):
-        packed = _BLANK.sub("", match[0])
-        try:
-            inside = base64.b64decode(packed[: len(packed) - len(packed) % _GROUP])
-        except (binascii.Error, ValueError):
-            continue
-        for span in finder.body(inside.decode("latin-1"), ""):
-            yield span._replace(start=match.start(), end=match.end())

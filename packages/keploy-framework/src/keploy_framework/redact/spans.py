@@ -108,7 +108,27 @@ def cut(
     whole = edited(text, edits).encode("latin-1", "replace")
     result: list[bytes] = []
     start = 0
-    for end in moved(ends, edits):
+    for end in _kept_apart(moved(ends, edits), pieces, len(whole)):
         result.append(whole[start:end])
         start = end
     return result, True
+
+
+def _kept_apart(ends: list[int], pieces: Sequence[bytes], length: int) -> list[int]:
+    """Move the ends of pieces so that none that had a byte is left without: it would end a body.
+
+    Only where a text has become shorter than it had pieces, the last ones are empty.
+    """
+    start = 0
+    for number, piece in enumerate(pieces):
+        ends[number] = start = max(ends[number], min(start + bool(piece), length))
+    limit = length
+    for number in range(len(pieces) - 1, 0, -1):
+        ends[number] = min(ends[number], limit)
+        if pieces[number]:
+            limit = max(ends[number] - 1, 0)
+    ends[0] = min(ends[0], max(limit, 1 if pieces[0] else 0))
+    start = 0
+    for number, end in enumerate(ends):
+        ends[number] = start = max(end, start)
+    return ends

@@ -1,4 +1,4 @@
-"""Secrets in text that is no JSON: assignments, header lines, forms, multipart, XML and HTML."""
+"""Secrets in text that is no JSON: assignments, header lines, cookies, forms, multipart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
 from keploy_framework.redact.hints import name_starts
-from keploy_framework.redact.names import AUTH_HEADERS, normal
+from keploy_framework.redact.embedded import percent_decoded_spans
+from keploy_framework.redact.names import AUTH_HEADERS, NOTHING, normal
 from keploy_framework.redact.placeholders import is_placeholder
 from keploy_framework.redact.spans import Span
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from keploy_framework.redact.names import Names
 
-__all__ = ("assignments", "cookies", "form", "header", "markup", "multipart")
+__all__ = ("assignments", "cookies", "form", "header", "in_strings", "multipart", "protocols")
 
 _ASSIGNMENT: Final = re.compile(
     r"(?<![\w.$-])([A-Za-z_$][\w.$-]{1,63}+)[\"'\\\]]{0,3}([ \t]{0,4}(?:=>|:=|[:=])[ \t]{0,4})"
@@ -24,34 +25,46 @@ _ASSIGNMENT: Final = re.compile(
 )
 _BARE: Final = re.compile(r"[^\s\"'`&,;<>(){}\[\]|\\]{1,4096}+")
 _LINE: Final = re.compile(r"[^\r\n\"']{1,8192}+")
-_WORD: Final = re.compile(r"[A-Za-z_.]+")
-_NOTHING: Final = frozenset(
-    {"true", "false", "null", "none", "nil", "undefined", "string", "required", "yes", "no"}
+_LINE_IN_STRING: Final = re.compile(r"[^\r\n\"'\\]{1,8192}+")
+_STRING_HINTS: Final = (
+    *(':\\"', ': \\"', ":'", ": '", "uthorization:", "ookie:", "assword:", "ecret:"),
+    *("-Key:", "-key:", "-Token:", "-token:"),
 )
+_WORD: Final = re.compile(r"[A-Za-z_.]+")
 _LINE_HEADERS: Final = AUTH_HEADERS | {"cookie", "setcookie"}
 _CURL_USER: Final = re.compile(
     r"(?<!\S)(?:-u|--user)[ =]{1,3}[\"']?([^\s:'\"]{1,128}+):([^\s'\"]{1,256}+)"
 )
-_ELEMENT: Final = re.compile(
-    r"<(?:[\w-]{1,32}:)?([A-Za-z_][\w.-]{0,63}+)[^<>]{0,512}+>([^<]{1,4096}+)</"
-)
-_INPUT: Final = re.compile(r"<(?:input|meta)\b[^<>]{0,2048}+>", re.IGNORECASE)
-_ATTRIBUTE: Final = re.compile(r"([A-Za-z-]{1,32}+)\s{0,4}=\s{0,4}(?:\"([^\"]*+)\"|'([^']*+)')")
 _PAIR: Final = re.compile(r"(?:\A|(?<=[&;]))([^&=;]{1,256}+)=([^&;]*+)")
-_COOKIE: Final = re.compile(r"(?:\A|(?<=;))[ \t]*+([^=;,\s\"]{1,256}+)=([^;]*+)")
+_COOKIE: Final = re.compile(r"(?:\A|(?<=;))[ \t]*+(?:([^=;,\s\"]{0,256}+)=)?+([^;]*+)")
+_NEXT_COOKIE: Final = re.compile(r",(?=[ \t]*+[^=;,\s\"]{1,256}+=)")
+_PROTOCOL: Final = re.compile(r"[^,\s]++")
+_KUBERNETES: Final = "base64url.bearer.authorization.k8s.io."
+_CREDENTIAL_NAMES: Final = frozenset({"auth", "authentication", "authorization", "bearer", "jwt"})
 _SCHEME: Final = re.compile(r"\s*+([A-Za-z][A-Za-z0-9-]{1,40}+)\s++(\S.*+)", re.DOTALL)
+_SCHEMES: Final = frozenset(
+    {
+        *("apikey", "aws", "aws4-ecdsa-p256-sha256", "aws4-hmac-sha256", "basic", "bearer"),
+        *("digest", "dpop", "gnap", "googlelogin", "hawk", "hmac", "jwt", "mac", "negotiate"),
+        *("ntlm", "oauth", "privatetoken", "scram-sha-1", "scram-sha-256", "sharedkey"),
+        *("sharedkeylite", "signature", "token", "vapid"),
+    }
+)
 _NAME: Final = re.compile(r"name=(?:\"([^\"]{0,256})\"|([^;\s]{1,256}))", re.IGNORECASE)
 _TEMPLATE: Final = "{{"
 _SHORT: Final = 4
 
 
-def assignments(text: str, names: Names, *, separators: str = ":=") -> Iterator[Span]:
+def assignments(
+    text: str, names: Names, *, separators: str = ":=", words: bool = False
+) -> Iterator[Span]:
     """Yield values behind a telling name: ``password=…``, ``token: …``, ``Authorization: …``.
 
     Args:
         text: Any text.
         names: Which names are telling.
         separators: Which signs may stand between name and value.
+        words: Whether a word without quotes is a value, as in YAML; in prose it is not.
     """
     done = 0
     for match in _assigned(text, names):
@@ -62,20 +75,53 @@ def assignments(text: str, names: Names, *, separators: str = ":=") -> Iterator[
         at = match.end()
         if is_line:
             line = _LINE.match(text, at)
-            if line and not names.allows(name):
+            if line and not names.allows(name) and not _is_prose(name, line[0]):
                 done = line.end()
                 yield from _shifted(header(name, line[0], names), at)
         elif names.kind(name) is not None:
             value = _quoted(text, at, quote) if quote else _unquoted(text, at)
             # What was read as a value is not read as a name again: that keeps the cost linear.
             done = at + len(value)
-            kind = _named(name, value, names, between if quote is None else "")
+            told = "=" if words and value.lower() not in NOTHING else between
+            kind = _named(name, value, names, told if quote is None else "")
             if kind is not None:
                 yield Span(at, done, kind, value)
     if "-u" in text:
         for match in _CURL_USER.finditer(text):
             if not is_placeholder(match[2]):
                 yield Span(match.start(2), match.end(2), "password", match[2])
+
+
+def in_strings(text: str, names: Names) -> Iterator[Span]:
+    """Yield what is assigned inside the strings of JSON: in GraphQL, messages, lists of headers."""
+    if not any([hint in text for hint in _STRING_HINTS]):  # noqa: C419 - faster so
+        return
+    done = 0
+    for match in _assigned(text, names):
+        name, between, quote = match.groups()
+        # A quote right behind the name is that of a key, unless it has an escape.
+        if match.start() < done or text[match.end(1)] == '"' or ":" not in between or quote == '"':
+            continue
+        at = match.end()
+        if normal(name) in _LINE_HEADERS:
+            line = _LINE_IN_STRING.match(text, at)
+            if line and not names.allows(name) and not _is_prose(name, line[0]):
+                done = line.end()
+                yield from _shifted(header(name, line[0], names), at)
+        elif names.kind(name) is not None:
+            value = _quoted(text, at, quote) if quote else _unquoted(text, at)
+            done = at + len(value)
+            kind = _named(name, value, names, between if quote is None else "")
+            if kind is not None:
+                yield Span(at, done, kind, value)
+
+
+def _is_prose(name: str, line: str) -> bool:
+    """Say whether what stands behind the name of a header is a sentence: ``see the docs``."""
+    if normal(name) not in AUTH_HEADERS:
+        return "=" not in line
+    scheme = _SCHEME.fullmatch(line)
+    return scheme is not None and scheme[1].lower() not in _SCHEMES and " " in scheme[2].strip()
 
 
 def _assigned(text: str, names: Names) -> Iterator[re.Match[str]]:
@@ -93,7 +139,7 @@ def _named(name: str, value: str, names: Names, between: str) -> str | None:
     """Return the kind of a value behind a telling name; ``between`` is "" if it had quotes."""
     if not value or value.startswith(_TEMPLATE) or is_placeholder(value):
         return None
-    if between and not _telling(value, between):
+    if between and (not _telling(value, between) or normal(value) == normal(name)):
         return None
     return names.field(name, value, query="=" in between)
 
@@ -111,7 +157,7 @@ def _unquoted(text: str, at: int) -> str:
 
 def _telling(value: str, between: str) -> bool:
     """Say whether a value without quotes is one, and not prose or the name of a variable."""
-    if len(value) < _SHORT or value.lower() in _NOTHING:
+    if len(value) < _SHORT or value.lower() in NOTHING:
         return False
     return between == "=" or _WORD.fullmatch(value) is None
 
@@ -127,7 +173,7 @@ def header(name: str, value: str, names: Names) -> Iterator[Span]:
     if plain == "cookie":
         yield from cookies(value, names)
     elif plain == "setcookie":
-        yield from _first(cookies(value, names), value)
+        yield from _set_cookies(value, names)
     elif plain in AUTH_HEADERS:
         yield from _credentials(value)
     elif value.strip() and not is_placeholder(value.strip()):
@@ -145,7 +191,8 @@ def _header_kind(plain: str) -> str:
 def _credentials(value: str) -> Iterator[Span]:
     match = _SCHEME.fullmatch(value)
     start, end, kind = 0, len(value), "authorization"
-    if match:
+    # What is no scheme that may be one, such as half of a password, does not stay.
+    if match and (match[1].isalpha() or match[1].lower() in _SCHEMES):
         start, end = match.span(2)
         kind = match[1].lower()
         if kind.startswith("aws4"):
@@ -155,38 +202,71 @@ def _credentials(value: str) -> Iterator[Span]:
         yield Span(start, start + len(secret), kind, secret)
 
 
-def _first(spans: Iterable[Span], value: str) -> Iterator[Span]:
-    """Yield the span of the cookie itself; its attributes come behind the first semicolon."""
-    end = value.find(";")
-    for span in spans:
-        if end < 0 or span.start < end:
-            yield span
-        return
+def _set_cookies(value: str, names: Names) -> Iterator[Span]:
+    """Yield the values of cookies that are set; what follows a semicolon are attributes.
+
+    Some clients hand several of these headers over as one, with commas between them.
+    """
+    at = 0
+    while at <= len(value):
+        following = _NEXT_COOKIE.search(value, at)
+        end = following.start() if following else len(value)
+        semicolon = value.find(";", at, end)
+        yield from _shifted(cookies(value[at : semicolon if semicolon >= 0 else end], names), at)
+        at = end + 1
 
 
 def cookies(value: str, names: Names) -> Iterator[Span]:
-    """Yield the values of the cookies in a ``Cookie`` header."""
+    """Yield the values of the cookies in a ``Cookie`` header; one without a name is a value."""
     for match in _COOKIE.finditer(value):
         secret = match[2].strip()
-        if not secret or is_placeholder(secret) or names.allows(match[1]):
+        if not secret or is_placeholder(secret) or (match[1] and names.allows(match[1])):
             continue
         if secret.startswith(_TEMPLATE):
             continue
         start = match.start(2) + match[2].index(secret)
-        yield Span(start, start + len(secret), "cookie", secret.strip('"'))
+        yield Span(start, start + len(secret), "cookie", secret.strip('"') or secret)
 
 
-def form(text: str, names: Names) -> Iterator[Span]:
-    """Yield the secrets of a form body or of the query of a URL; values are percent-decoded."""
+def protocols(value: str, names: Names) -> Iterator[Span]:
+    """Yield the tokens that clients without headers of their own hand over as subprotocols."""
+    before = ""
+    for match in _PROTOCOL.finditer(value):
+        item, start = match[0], match.start()
+        if item.startswith(_KUBERNETES):
+            start += len(_KUBERNETES)
+            item = item[len(_KUBERNETES) :]
+        elif not (
+            normal(before) in _CREDENTIAL_NAMES or (before and names.kind(before) is not None)
+        ):
+            before = item
+            continue
+        before = ""
+        if item and not is_placeholder(item):
+            yield Span(start, match.end(), "token", item)
+
+
+def form(
+    text: str, names: Names, inside: Callable[[str], Iterable[Span]] | None = None
+) -> Iterator[Span]:
+    """Yield the secrets of a form body or of the query of a URL; values are percent-decoded.
+
+    Args:
+        text: The form.
+        names: Which names are telling.
+        inside: Finds secrets in values under other names: a URL, or JSON.
+    """
     for match in _PAIR.finditer(text):
         name, raw = match.groups()
         value = unquote_plus(raw, "latin-1") if "%" in raw or "+" in raw else raw
         if not value or is_placeholder(value) or value.startswith(_TEMPLATE):
             continue
         name = unquote_plus(name, "latin-1")
-        kind = names.field(name, value, query=True)
+        kind = names.field(name, value, query=True, sent=True)
         if kind is not None:
             yield Span(match.start(2), match.end(2), kind, value)
+        elif inside is not None and "%" in raw:
+            yield from percent_decoded_spans(raw, match.start(2), inside(value))
 
 
 def multipart(
@@ -223,30 +303,9 @@ def _part(
     content: Callable[[str, str], Iterable[Span]],
 ) -> Iterator[Span]:
     name = _NAME.search(head)
-    kind = names.field(name[1] or name[2] or "", value, query=True) if name else None
+    kind = names.field(name[1] or name[2] or "", value, query=True, sent=True) if name else None
     if kind is not None and not is_placeholder(value):
         yield Span(start, start + len(value), kind, value)
         return
     kinds = [line for line in head.splitlines() if line.lower().startswith("content-type:")]
     yield from _shifted(content(value, kinds[0][13:].strip() if kinds else "text/plain"), start)
-
-
-def markup(text: str, names: Names) -> Iterator[Span]:
-    """Yield the secrets of XML and HTML: elements, and the values of input fields."""
-    for match in _ELEMENT.finditer(text):
-        value = match[2].strip()
-        kind = names.field(match[1], value) if value else None
-        if kind is not None and not is_placeholder(value):
-            start = match.start(2) + match[2].index(value)
-            yield Span(start, start + len(value), kind, value)
-    for match in _INPUT.finditer(text):
-        attributes = {
-            found[1].lower(): (found.start(found.lastindex or 2), found[2] or found[3] or "")
-            for found in _ATTRIBUTE.finditer(match[0])
-        }
-        _, name = attributes.get("name", (0, ""))
-        _, type_ = attributes.get("type", (0, ""))
-        start, value = attributes.get("value", attributes.get("content", (0, "")))
-        kind = "password" if type_.lower() == "password" else names.field(name, value)
-        if value and kind is not None and not is_placeholder(value):
-            yield Span(match.start() + start, match.start() + start + len(value), kind, value)

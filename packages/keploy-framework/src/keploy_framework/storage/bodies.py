@@ -69,9 +69,9 @@ def compress(data: bytes, coding: str) -> bytes | None:
         elif name != "identity":
             library: Any
             try:
-                library = import_module("brotli" if name == "br" else "zstandard")
+                library = import_module({"br": "brotli", "zstd": "zstandard"}.get(name, ""))
                 data = library.compress(data)
-            except (ImportError, AttributeError):
+            except (ImportError, AttributeError, ValueError):
                 return None
     return data
 

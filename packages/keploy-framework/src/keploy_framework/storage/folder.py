@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from keploy_framework.errors import FormatError, OptionError
+from keploy_framework.errors import FormatError, JournalError, OptionError
 from keploy_framework.model import Direction
 from keploy_framework.storage.documents import read_documents, render, replace_file
 from keploy_framework.storage.fields import Fields
@@ -67,13 +67,26 @@ class KeployFolder:
         return TestSet(self, check_set_name(name))
 
     def create_set(self, name: str | None = None) -> TestSet:
-        """Make the folder of a new test set; without a name, of the next number."""
+        """Make the folder of a new test set; without a name, of the next number.
+
+        Raises:
+            OptionError: No set can have this name.
+            JournalError: The folder cannot be made.
+        """
         while True:
-            wanted = check_set_name(name) if name is not None else next_set_name(self.sets())
+            # A file may have such a name as well as a folder.
+            there = [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
+            wanted = check_set_name(name) if name is not None else next_set_name(there)
             try:
                 (self.path / wanted).mkdir(parents=True, exist_ok=name is not None)
-            except FileExistsError:
-                continue
+            except FileExistsError as error:
+                if name is None:
+                    continue  # another process was faster
+                raise JournalError(f"{self.path / wanted} is in the way: it is a file") from error
+            except OSError as error:
+                raise JournalError(
+                    f"cannot make {self.path / wanted}: {error.strerror or error}"
+                ) from error
             return TestSet(self, wanted)
 
 

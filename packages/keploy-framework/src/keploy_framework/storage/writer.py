@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Frames = Callable[[], Iterable[tuple[float, bytes]]]
 
-__all__ = ("SIDECAR_HEAD", "SetWriter")
+__all__ = ("SIDECAR_HEAD", "SetWriter", "move_set")
 
 SIDECAR_HEAD = "# Exact bytes and times of the recording beside it; written by keploy-framework.\n"
 _GITIGNORE = ("/reports/", "/*/secret.yaml")
@@ -130,19 +130,27 @@ class SetWriter:
         Raises:
             JournalError: It cannot be moved.
         """
+        self.join_with(folder)
+        move_set(self._path, folder.path / self.name)
+
+    def join_with(self, folder: KeployFolder) -> None:
+        """Make the files whole that have to take the place of others: nothing of those is lost.
+
+        What is left to do is `move_set`, which may be done again after it was broken off.
+
+        Raises:
+            JournalError: They cannot be read or written.
+        """
         target = folder.path / self.name
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-            target.mkdir(parents=True, exist_ok=True)
-            try:
-                target.rmdir()  # it was made to keep the name, and is empty
-            except OSError:
-                self._merge(target)
-            else:
-                self._path.rename(target)
+            for made in sorted(self._path.rglob("*")):
+                there = target / made.relative_to(self._path)
+                if made.is_file() and there.is_file():
+                    replace_file(made, _joined(there, made))
             _ignore_private(folder.path)
         except OSError as error:
-            raise JournalError(f"cannot write {target}: {error.strerror or error}") from error
+            raise _cannot_write(target, error) from error
 
     def _write_keploy(
         self,
@@ -189,27 +197,53 @@ class SetWriter:
                 pieces.append((at, len(data)))
         return path, pieces
 
-    def _merge(self, target: Path) -> None:
-        """Move files into a set that is there; the lists of mocks last."""
-        for source in sorted(self._path.rglob("*")):
-            place = target / source.relative_to(self._path)
-            if source.is_dir():
-                place.mkdir(exist_ok=True)
-            elif not place.exists():
-                shutil.move(source, place)
-            elif source.stem == "mappings":
-                old, new = read_documents(place)[0], read_documents(source)[0]
-                replace_file(place, render([_joined(old, new)]))
-            else:
-                old_data, new_data = place.read_bytes(), source.read_bytes()
-                if source.suffix == ".yaml":
-                    head = new_data.find(b"\n") + 1 if new_data.startswith(b"#") else 0
-                    end = b"" if old_data.endswith(b"\n") else b"\n"
-                    new_data = end + b"---\n" + new_data[head:]
-                replace_file(place, old_data + new_data)
+
+def move_set(made: Path, target: Path) -> None:
+    """Move the files of a set to their place; each at once, and again without harm.
+
+    Args:
+        made: The set that was made, complete with what the files hold that it replaces.
+        target: Where it belongs; it may be there.
+
+    Raises:
+        JournalError: They cannot be moved.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        try:
+            target.rmdir()  # it was made to keep the name, and is empty
+        except OSError:
+            for source in sorted(made.rglob("*")):
+                place = target / source.relative_to(made)
+                if source.is_dir():
+                    place.mkdir(exist_ok=True)
+                else:
+                    source.replace(place)
+            shutil.rmtree(made)
+        else:
+            made.rename(target)
+    except OSError as error:
+        raise _cannot_write(target, error) from error
 
 
-def _joined(old: Document, new: Document) -> Document:
+def _cannot_write(target: Path, error: OSError) -> JournalError:
+    return JournalError(f"cannot write {target}: {error.strerror or error}")
+
+
+def _joined(there: Path, made: Path) -> bytes:
+    """Return what a file holds, with what is added to it."""
+    if made.stem == "mappings":
+        old, new = read_documents(there)[0], read_documents(made)[0]
+        return render([_joined_mappings(old, new)])
+    old_data, new_data = there.read_bytes(), made.read_bytes()
+    if made.suffix == ".yaml":
+        head = new_data.find(b"\n") + 1 if new_data.startswith(b"#") else 0
+        end = b"" if old_data.endswith(b"\n") else b"\n"
+        new_data = end + b"---\n" + new_data[head:]
+    return old_data + new_data
+
+
+def _joined_mappings(old: Document, new: Document) -> Document:
     """Add the tests of one mapping to another."""
     tree = cast("dict[str, Any]", old.tree)
     added = cast("dict[str, Any]", new.tree)
