@@ -2,35 +2,52 @@
 
 The contract of a coordinator is tested by the same tests over every store: in memory, fakeredis,
 and a real server (started here, on a free port), the latter also with every script run twice, as a
-client does that lost a reply. `TTA_REDIS_SERVERS=path,...` adds further server programs,
-`TTA_REDIS_CLUSTER=1` a cluster of three nodes.
+client does that lost a reply. With `TTA_REDIS_CLUSTER=1` also over TLS, by an account with no more
+rights than needed; over a Sentinel; over a cluster of three nodes. `valkey-server` is tested where
+it is installed, and `TTA_REDIS_SERVERS=path,...` adds further server programs.
 """
 
 import os
+import re
 import shutil
+import socket
+import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from importlib.metadata import version
+from importlib.resources import files
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, Phase, settings
+from redis.asyncio import Redis
 
 from tta_agent_coordination import InMemoryMessageCoordinator, RedisMessageCoordinator
 from tta_agent_coordination.coordinators.base import StoredMailboxes
-from tta_agent_coordination.coordinators.scripts import SCRIPTS
-from tta_agent_coordination.testing import LocalCluster, ManualClock, RedisServer
+from tta_agent_coordination.coordinators.redis_store import SCRIPTS
+from tta_agent_coordination.testing import LocalCluster, LocalSentinel, ManualClock, RedisServer
 
 Make: TypeAlias = Callable[..., StoredMailboxes]
 
 FAKEREDIS = tuple(map(int, version("fakeredis").split(".")[:2])) if find_spec("fakeredis") else ()
 OTHERS = [path for path in os.environ.get("TTA_REDIS_SERVERS", "").split(",") if path]
-BACKENDS = ["memory", "fakeredis", "redis", "redis-decoded", "redis-resp3", "redis-twice", *OTHERS]
-if "TTA_REDIS_CLUSTER" in os.environ:
-    BACKENDS.append("cluster")
+if shutil.which("valkey-server") is not None and not any("valkey" in path for path in OTHERS):
+    OTHERS.append("valkey-server")
+ANY_REDIS: Any = Redis  # whose keyword arguments have no types
+# The integration tests show that each of them works; here the whole contract, three times more.
+TOPOLOGIES = ("redis-tls", "sentinel", "cluster") if "TTA_REDIS_CLUSTER" in os.environ else ()
+BACKENDS: list[Any] = [
+    *("memory", "fakeredis", "redis", "redis-decoded", "redis-resp3", "redis-twice"),
+    # What differs there lies outside this package: not once more in each environment.
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in (*TOPOLOGIES, *OTHERS)
+    ),
+]
 
 # No deadline: a busy machine is no failure. Explaining a failure would take minutes with a server.
 settings.register_profile(
@@ -60,6 +77,9 @@ def no_blocking_calls() -> Iterator[None]:
             function.can_block_in("redis/utils.py", "get_lib_version")
             # The sender for synchronous code blocks, as it says.
             function.can_block_in("tta_agent_coordination/coordinators/sync.py", "execute_command")
+            # The command writes to its terminal, and has nothing else to do meanwhile.
+            writing = {"show", "write", "close"}
+            function.can_block_in("tta_agent_coordination/cli/output.py", writing)
             function.can_block_in("fakeredis/model/_command_info.py", "_load_command_info")
         yield
 
@@ -90,6 +110,59 @@ def servers() -> Iterator[Callable[[str], RedisServer]]:
         server.close()
 
 
+def rights() -> set[str]:
+    """Return the commands that an account needs: those in the scripts, and those that run them."""
+    inside: set[str] = set()
+    for package in ("coordinators", "registries", "resilience", "sharing"):
+        for script in (files("tta_agent_coordination") / package / "lua").iterdir():
+            inside |= set(re.findall(r"call\('([A-Z]+)'", script.read_text("utf-8")))
+    # Of some, a variable says which end of a list they write to.
+    return {name.lower() for name in inside} | {"evalsha", "eval", "blpop", "lpush", "rpush"}
+
+
+class SecureServer:
+    """A server with TLS and an account that may do what we need, and no more."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificate = folder / "server.crt"
+        key = folder / "server.key"
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+                *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+                *("-keyout", str(key), "-out", str(self.certificate)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        allowed = [f"+{name}" for name in sorted(rights() | {"keys"})]  # some tests list keys
+        self.server = RedisServer(
+            "redis-server",
+            (
+                *("--tls-port", str(self.port), "--tls-auth-clients", "no"),
+                *("--tls-cert-file", str(self.certificate), "--tls-key-file", str(key)),
+                *("--user", "agent", "on", ">secret", "resetchannels", "~{*", "-@all", *allowed),
+            ),
+        )
+        self.server.start()
+
+    @property
+    def url(self) -> str:
+        """Where clients find it, and who they are."""
+        return self.url_of("agent:secret")
+
+    def url_of(self, account: str) -> str:
+        """Return its URL for an account: name, colon, password."""
+        return f"rediss://{account}@127.0.0.1:{self.port}/0?ssl_ca_certs={self.certificate}"
+
+    def close(self) -> None:
+        """End it."""
+        self.server.close()
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Callable[[], LocalCluster]]:
     """Start a cluster when it is first asked for."""
@@ -102,6 +175,43 @@ def cluster() -> Iterator[Callable[[], LocalCluster]]:
             made = LocalCluster()
             made.start()
             running.append(made)
+        return running[0]
+
+    yield get
+    for one in running:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def sentinel() -> Iterator[Callable[[], LocalSentinel]]:
+    """Start a master, two replicas and a Sentinel when they are first asked for."""
+    running: list[LocalSentinel] = []
+
+    def get() -> LocalSentinel:
+        if shutil.which("redis-server") is None:
+            missing("redis-server")
+        if not running:
+            made = LocalSentinel()
+            made.start()
+            running.append(made)
+        return running[0]
+
+    yield get
+    for one in running:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], SecureServer]]:
+    """Start a server that speaks TLS when it is first asked for."""
+    running: list[SecureServer] = []
+
+    def get() -> SecureServer:
+        for name in ("redis-server", "openssl"):
+            if shutil.which(name) is None:
+                missing(name)
+        if not running:
+            running.append(SecureServer(tmp_path_factory.mktemp("tls")))
         return running[0]
 
     yield get
@@ -166,11 +276,17 @@ async def client(
     request: pytest.FixtureRequest,
     servers: Callable[[str], RedisServer],
     cluster: Callable[[], LocalCluster],
+    sentinel: Callable[[], LocalSentinel],
+    secure: Callable[[], SecureServer],
 ) -> AsyncIterator[Any]:
     """A client of each back end; None for the one in memory."""
     backend = str(request.param)
     if backend == "memory":
         yield None
+        return
+    if backend == "sentinel":
+        async with sentinel().client() as found:
+            yield found
         return
     made: Any
     if backend == "fakeredis":
@@ -179,6 +295,8 @@ async def client(
         made = import_module("fakeredis").FakeAsyncRedis()
     elif backend == "cluster":
         made = cluster().client()
+    elif backend == "redis-tls":
+        made = ANY_REDIS.from_url(secure().url)
     else:
         server = servers("redis-server" if backend.startswith("redis") else backend)
         made = server.client(

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import tta_agent_coordination
-from tta_agent_coordination.coordinators.scripts import SCRIPTS
+from tta_agent_coordination.coordinators.redis_store import SCRIPTS
 
 NEIGHBORS = ("tta_dev_primitives", "tta_observability_integration", "keploy_framework")
 

@@ -78,6 +78,10 @@ if TYPE_CHECKING:
     from tta_agent_coordination.sharing.memory import InMemorySharedState
     from tta_agent_coordination.sharing.redis_state import RedisSharedState
     from tta_agent_coordination.stores import RedisBreakerStore, RedisCacheStore
+    from tta_agent_coordination.transport import AgentTransport, RedisAgentTransport, RemoteStep
+    from tta_agent_coordination.worker.handlers import current_message
+    from tta_agent_coordination.worker.health import WorkerHealth, WorkerState
+    from tta_agent_coordination.worker.running import AgentWorker
 
 __all__ = (
     "Agent",
@@ -92,6 +96,8 @@ __all__ = (
     "AgentRecord",
     "AgentRegistry",
     "AgentRegistryError",
+    "AgentTransport",
+    "AgentWorker",
     "ChangeKind",
     "CircuitBreaker",
     "CircuitBreakerConfig",
@@ -130,11 +136,13 @@ __all__ = (
     "QueueObserver",
     "ReceivedMessage",
     "RedisAgentRegistry",
+    "RedisAgentTransport",
     "RedisBreakerStore",
     "RedisCacheStore",
     "RedisMessageCoordinator",
     "RedisSharedState",
     "RejectReason",
+    "RemoteStep",
     "RequestTimeout",
     "RetryConfig",
     "ServerFullError",
@@ -144,7 +152,10 @@ __all__ = (
     "StateConflictError",
     "StateEntry",
     "SyncSender",
+    "WorkerHealth",
+    "WorkerState",
     "__version__",
+    "current_message",
     "retry_with_backoff",
 )
 
@@ -218,6 +229,10 @@ if not TYPE_CHECKING:  # type checkers would take any name for granted
         "sharing.memory": ("InMemorySharedState",),
         "sharing.redis_state": ("RedisSharedState",),
         "stores": ("RedisBreakerStore", "RedisCacheStore"),
+        "transport": ("AgentTransport", "RedisAgentTransport", "RemoteStep"),
+        "worker.handlers": ("current_message",),
+        "worker.health": ("WorkerHealth", "WorkerState"),
+        "worker.running": ("AgentWorker",),
     }
 
     def __getattr__(name: str) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from tta_agent_coordination.errors import InvalidMessageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic import ValidationInfo
 
 __all__ = ("AgentId", "AgentMessage", "MessagePriority", "MessageType")
@@ -134,6 +137,45 @@ class AgentMessage(BaseModel):
         if info.mode == "python":
             _check_json(payload)
         return payload
+
+    @classmethod
+    def create(
+        cls,
+        message_type: MessageType,
+        *,
+        sender: AgentId,
+        recipient: AgentId,
+        payload: Mapping[str, Any],
+        priority: MessagePriority = MessagePriority.NORMAL,
+    ) -> AgentMessage:
+        """Make a message with an id of its own.
+
+        Raises:
+            InvalidMessageError: The payload is no JSON, or an option is of a wrong type.
+
+        Example:
+            >>> writer = AgentId(type="writer")
+            >>> message = AgentMessage.create(
+            ...     MessageType.EVENT, sender=writer, recipient=writer, payload={"n": 1}
+            ... )
+            >>> len(message.message_id)
+            32
+        """
+        try:
+            return cls(
+                message_id=uuid.uuid4().hex,
+                sender=sender,
+                recipient=recipient,
+                message_type=message_type,
+                payload=dict(payload),
+                priority=priority,
+            )
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            said = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except (TypeError, ValueError) as error:
+            said = f"payload: {error}"
+        raise InvalidMessageError(f"no message can be made of this: {said:.300}")
 
     def to_bytes(self) -> bytes:
         """Return the message as JSON.

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from redis.exceptions import RedisError
 
-from tta_agent_coordination.coordinators.names import check_prefix, quoted
-from tta_agent_coordination.coordinators.scripts import check_client, refuse, unswallowed
 from tta_agent_coordination.errors import ConfigurationError
 from tta_agent_coordination.limits import check_count, check_seconds
 from tta_agent_coordination.resilience.breaking import (
@@ -24,12 +22,14 @@ from tta_agent_coordination.resilience.breaking import (
     SharedBreaker,
     check_name,
 )
+from tta_agent_coordination.server.client import check_client, refuse, unswallowed
+from tta_agent_coordination.server.names import check_prefix, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tta_agent_coordination.coordinators.scripts import RedisClient
     from tta_agent_coordination.resilience.breaking import BreakerState, CallOutcome
+    from tta_agent_coordination.server.client import RedisClient
 
 __all__ = ("BreakerPermit", "BreakerSettings", "RedisBreakerStore", "RedisCacheStore")
 

@@ -1,4 +1,4 @@
-"""For tests of programs that use mailboxes: a clock that stands still, a server, samples."""
+"""For tests of programs that use mailboxes: a clock that stands still, servers, samples."""
 
 from __future__ import annotations
 
@@ -7,21 +7,32 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import redis
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.sentinel import Sentinel
 
 from tta_agent_coordination.errors import ConfigurationError
 from tta_agent_coordination.limits import check_count
 from tta_agent_coordination.models import AgentId, AgentMessage, MessagePriority, MessageType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
     from types import TracebackType
 
-__all__ = ("ASKER", "WRITER", "LocalCluster", "ManualClock", "RedisServer", "sample")
+__all__ = (
+    "ASKER",
+    "WRITER",
+    "LocalCluster",
+    "LocalSentinel",
+    "ManualClock",
+    "RedisServer",
+    "sample",
+)
 
 ASKER = AgentId(type="asker", instance="1")
 """Who sends the samples."""
@@ -144,12 +155,7 @@ class RedisServer:
         if not self.port:
             self.port = _free_port()
         self._process = subprocess.Popen(  # noqa: S603 - the caller's own choice of a program
-            [
-                self._program,
-                *("--port", str(self.port), "--bind", "127.0.0.1"),
-                *("--dir", self._folder.name, "--save", "", "--appendonly", "no"),
-                *self.arguments,
-            ],
+            [self._program, *self._options(self._folder.name)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -160,6 +166,13 @@ class RedisServer:
                 self.close()
                 raise TimeoutError(f"{self._program} did not start on port {self.port}")
             time.sleep(0.01)
+
+    def _options(self, folder: str) -> Sequence[str]:
+        return (
+            *("--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--dir", folder, "--save", "", "--appendonly", "no"),
+            *self.arguments,
+        )
 
     def _answers(self) -> bool:
         try:
@@ -288,6 +301,117 @@ class LocalCluster:
     def close(self) -> None:
         """End all nodes, and delete their files."""
         for server in self.servers:
+            server.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Watcher(RedisServer):
+    """A Sentinel that watches one master, and needs nobody's consent to replace it."""
+
+    name = "master"
+    master = 0
+
+    def _options(self, folder: str) -> Sequence[str]:
+        configuration = Path(folder) / "sentinel.conf"
+        if not configuration.exists():  # it writes what it learns there
+            configuration.write_text(
+                f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
+                f"sentinel monitor {self.name} 127.0.0.1 {self.master} 1\n"
+                f"sentinel down-after-milliseconds {self.name} 500\n"
+                f"sentinel failover-timeout {self.name} 2000\n",
+                "ascii",
+            )
+        return (str(configuration), "--sentinel")
+
+
+class LocalSentinel:
+    """A master, its replicas and a Sentinel on this machine, for as long as the block lasts.
+
+    The Sentinel finds a master dead after half a second, and puts a replica in its place.
+
+    Args:
+        program: The servers' program.
+        replicas: So many replicas; at least 1.
+        timeout: They must be in step within so many seconds.
+
+    Raises:
+        ConfigurationError: There is no such program, or `replicas` is too small.
+        TimeoutError: They do not come together in time.
+    """
+
+    def __init__(
+        self, program: str = "redis-server", replicas: int = 2, *, timeout: float = 20.0
+    ) -> None:
+        self._timeout = timeout
+        # Else a replica gets its first copy only after five seconds.
+        quick = ("--repl-diskless-sync-delay", "0")
+        self.master: RedisServer = RedisServer(program, quick)
+        self.replicas: list[RedisServer] = [
+            RedisServer(program, quick)
+            for _ in range(check_count("replicas", replicas, least=1, most=10))
+        ]
+        self.watcher: _Watcher = _Watcher(program)
+
+    @asynccontextmanager
+    async def client(self, **options: Any) -> AsyncGenerator[Redis]:
+        """Connect to whoever is the master, with options of `redis.asyncio.Redis`."""
+        untyped: Any = Sentinel
+        sentinel = untyped(
+            [("127.0.0.1", self.watcher.port)], sentinel_kwargs={"socket_timeout": 0.5}
+        )
+        found: Redis = sentinel.master_for(_Watcher.name, **options)
+        try:
+            yield found
+        finally:
+            await found.aclose()
+            for one in sentinel.sentinels:
+                await one.aclose()
+
+    def start(self) -> None:
+        """Start all, and wait until the replicas are in step and the Sentinel knows of them."""
+        try:
+            self.master.start()
+            for replica in self.replicas:
+                replica.arguments += ("--replicaof", "127.0.0.1", str(self.master.port))
+                replica.start()
+            self._wait(self.master, self._replicating)
+            self.watcher.master = self.master.port
+            self.watcher.start()
+            self._wait(self.watcher, self._watched)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait(self, server: RedisServer, count: Callable[[dict[str, Any]], int]) -> None:
+        end = time.monotonic() + self._timeout
+        client: Any = redis.Redis(port=server.port)
+        with client:
+            while count(client.info("everything")) < len(self.replicas):
+                if time.monotonic() > end:
+                    raise TimeoutError("the replicas and the Sentinel did not come together")
+                time.sleep(0.02)
+
+    def _replicating(self, about: dict[str, Any]) -> int:
+        known: list[Any] = [about.get(f"slave{number}") for number in range(len(self.replicas))]
+        return sum(one is not None and one["state"] == "online" for one in known)
+
+    def _watched(self, about: dict[str, Any]) -> int:
+        return int(about["master0"]["slaves"])
+
+    def close(self) -> None:
+        """End all, and delete their files."""
+        for server in (self.watcher, *self.replicas, self.master):
             server.close()
 
     def __enter__(self) -> Self:

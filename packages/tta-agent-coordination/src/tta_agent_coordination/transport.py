@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import ValidationError
 
-from tta_agent_coordination.errors import ConfigurationError, InvalidMessageError, RequestTimeout
+from tta_agent_coordination.errors import ConfigurationError, RequestTimeout
 from tta_agent_coordination.limits import check_seconds
 from tta_agent_coordination.models import AgentId, AgentMessage, MessagePriority, MessageType
 from tta_agent_coordination.neighbor import outgoing, seconds_left
@@ -74,8 +74,12 @@ class RedisAgentTransport:
             )
         self._coordinator = coordinator
         self._sender = sender or AgentId(type="transport", instance=uuid.uuid4().hex)
+        if not isinstance(self._sender, AgentId):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"sender must be an AgentId, not {sender!r:.80}")
         self._timeout = check_seconds("timeout", timeout)
-        self._priority = MessagePriority(priority)
+        if not isinstance(priority, MessagePriority):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"priority must be a MessagePriority, not {priority!r:.80}")
+        self._priority = priority
 
     async def request(
         self,
@@ -111,20 +115,13 @@ class RedisAgentTransport:
                 raise RequestTimeout(
                     f"{recipient!r:.200} was not asked: the deadline had passed before"
                 )
-        try:
-            message = AgentMessage(
-                message_id=uuid.uuid4().hex,
-                sender=self._sender,
-                recipient=recipient,
-                message_type=MessageType.REQUEST,
-                payload=dict(payload),
-                priority=self._priority,
-            )
-        except (TypeError, ValueError) as error:
-            said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise InvalidMessageError(
-                f"{recipient!r:.200} cannot be asked this: {said!s:.300}"
-            ) from None
+        message = AgentMessage.create(
+            MessageType.REQUEST,
+            sender=self._sender,
+            recipient=recipient,
+            payload=payload,
+            priority=self._priority,
+        )
         answer = await self._coordinator.request(message, timeout=seconds, headers=headers)
         return answer.payload
 
@@ -160,7 +157,7 @@ class RemoteStep:
         self._transport = transport
         self.agent: AgentId = agent
         self.timeout: float = timeout
-        self.__name__ = f"remote_{agent.type}"  # workflows are drawn and traced with it
+        self.__name__: str = f"remote_{agent.type}"  # workflows are drawn and traced with it
 
     async def __call__(self, context: Any, payload: Mapping[str, object]) -> dict[str, object]:
         """Let the agent do it.

@@ -22,6 +22,8 @@ from tta_agent_coordination.testing import sample
 if TYPE_CHECKING:
     from tta_agent_coordination.testing import RedisServer
 
+pytestmark = pytest.mark.slow  # each starts the command as a process
+
 
 def heed_interrupts() -> None:
     """Let an interrupt do what it does in a shell."""

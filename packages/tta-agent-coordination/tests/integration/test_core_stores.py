@@ -181,6 +181,32 @@ def same(connect: Callable[[], Any], examples: int) -> None:
     )
 
 
+BEFORE: tuple[Outcome, ...] = (
+    *("success", "success", "failure", "success", "success", "success", "failure"),
+    *("success", "failure"),
+)
+
+
+async def test_the_oldest_calls_leave_a_window_as_the_core_does() -> None:
+    """Of the last four calls, half have failed; the good ones before count no more."""
+    config = BreakerConfig(failure_rate=0.5, window_calls=4, minimum_calls=4, recovery_timeout=7)
+    client = fake()
+    states: list[tuple[str, ...]] = []
+    stores: list[BreakerStore] = [RedisBreakerStore(client, "test"), MemoryBreakerStore()]
+    for store in stores:
+        seen: list[str] = []
+        for outcome in BEFORE:
+            permit = await store.allow("x", config)
+            assert permit is not None
+            seen.append(str(await store.record(permit, outcome)))
+        states.append(tuple(seen))
+    await client.aclose()
+
+    assert states[0] == states[1]
+    assert len(set(states[0])) == 2  # closed, and open at the last one
+    assert states[0].index(states[0][-1]) == 8
+
+
 def test_the_scripts_decide_as_the_core_does() -> None:
     """On fakeredis."""
     same(fake, 30)

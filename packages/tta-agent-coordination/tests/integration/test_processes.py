@@ -32,6 +32,7 @@ from tta_agent_coordination.testing import RedisServer
 if TYPE_CHECKING:
     from tta_agent_coordination import AgentChange
 
+pytestmark = pytest.mark.slow  # processes are started, killed and stopped
 ONE = AgentId(type="writer", instance="1")
 CONFIG = CircuitBreakerConfig(
     failure_threshold=3,

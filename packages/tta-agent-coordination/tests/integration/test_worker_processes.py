@@ -23,6 +23,7 @@ from tta_agent_coordination import (
 from tta_agent_coordination.testing import WRITER, RedisServer, sample
 from tta_agent_coordination.worker import AgentWorker, WorkerState
 
+pytestmark = pytest.mark.slow  # processes are started, killed and stopped
 WORKER = """
     import asyncio, sys
     from redis.asyncio import Redis

@@ -11,7 +11,10 @@ from tta_agent_coordination.errors import CircuitBreakerOpenError
 from tta_agent_coordination.resilience import CircuitBreaker, CircuitBreakerConfig
 from tta_agent_coordination.testing import ManualClock
 
-SERVERS = ["fakeredis", "redis", "redis-decoded", "redis-resp3", "redis-twice", "cluster"]
+SERVERS = [
+    *("fakeredis", "redis", "redis-twice"),
+    pytest.param("cluster", marks=pytest.mark.slow),
+]
 pytestmark = pytest.mark.parametrize("client", SERVERS, indirect=True)
 
 CONFIG = CircuitBreakerConfig(

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
@@ -58,6 +58,9 @@ def view(received: ReceivedMessage) -> tuple[object, ...]:
 
 class Both(RuleBasedStateMachine):
     """Does everything twice, and compares."""
+
+    steps: ClassVar[int] = 0
+    """How many the machines of a class have made."""
 
     @staticmethod
     def connect() -> Any:
@@ -236,6 +239,7 @@ class Both(RuleBasedStateMachine):
 
     @invariant()
     def both_hold_the_same(self) -> None:
+        type(self).steps += 1
         self.both(lambda one: one.stats(SHARED))
         self.both(lambda one: one.stats(ONE))
 
@@ -244,13 +248,20 @@ class Both(RuleBasedStateMachine):
         self.runner.close()
 
 
-def check(connect: Callable[[], Any], examples: int, steps: int) -> None:
-    """Run the machine on clients that `connect` makes."""
-    machine = type("Machine", (Both,), {"connect": staticmethod(connect)})
+def check(
+    connect: Callable[[], Any], examples: int, steps: int, *, repeatable: bool = False
+) -> int:
+    """Run the machine on clients that `connect` makes; return how many steps it made."""
+    machine: type[Both] = type("Machine", (Both,), {"connect": staticmethod(connect)})
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=examples, stateful_step_count=steps),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            derandomize=repeatable,
+        ),
     )
+    return machine.steps
 
 
 def test_the_scripts_and_the_plain_state_agree() -> None:
@@ -269,3 +280,13 @@ def test_they_agree_when_every_script_runs_twice(
 ) -> None:
     """As when each first reply got lost."""
     check(lambda: twice(redis_server.client()), 15, 50)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", ["fakeredis", "redis"])
+def test_ten_thousand_steps_end_alike(server: str, redis_server: RedisServer) -> None:
+    """The same steps on both kinds of server: each agrees with the plain state."""
+    fakeredis: Any = pytest.importorskip("fakeredis")
+    connect = fakeredis.FakeAsyncRedis if server == "fakeredis" else redis_server.client
+
+    assert check(connect, 250, 50, repeatable=True) >= 10_000

@@ -12,7 +12,9 @@ from tta_agent_coordination import (
     AgentNotFound,
     ConfigurationError,
     InMemoryAgentRegistry,
+    InMemoryMessageCoordinator,
     InvalidAgentError,
+    InvalidMessageError,
     MailboxAgentProxy,
     MessageType,
     RequestTimeout,
@@ -136,3 +138,25 @@ def test_options_that_cannot_work_are_refused(options: Any, error: type[Exceptio
 
     with pytest.raises(error):
         MailboxAgentProxy(coordinator, InMemoryAgentRegistry(), **{**usual, **options})
+
+
+@pytest.mark.parametrize(
+    "payload", [{"a": object()}, None, [1], {1: 2}], ids=["object", "None", "list", "number"]
+)
+async def test_what_is_no_payload_is_an_invalid_message(payload: Any) -> None:
+    registry = InMemoryAgentRegistry()
+    registry.register(AgentDescription(ONE))
+    proxy = MailboxAgentProxy(InMemoryMessageCoordinator(), registry, sender=ASKER, agent_id=ONE)
+    with pytest.raises(InvalidMessageError, match="payload"):
+        await proxy.process(payload)
+
+
+def test_a_priority_must_be_one() -> None:
+    with pytest.raises(ConfigurationError, match="priority"):
+        MailboxAgentProxy(
+            InMemoryMessageCoordinator(),
+            InMemoryAgentRegistry(),
+            sender=ASKER,
+            capability="poems",
+            priority=5,  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+        )

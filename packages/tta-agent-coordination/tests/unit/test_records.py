@@ -24,15 +24,10 @@ from tta_agent_coordination import (
     QueueObserver,
 )
 from tta_agent_coordination.coordinators.entries import body_of, optional, unpack
-from tta_agent_coordination.coordinators.names import (
-    mailbox_of,
-    mailboxes_of,
-    parse_token,
-    quoted,
-    unquoted,
-)
+from tta_agent_coordination.coordinators.names import mailbox_of, mailboxes_of, parse_token
 from tta_agent_coordination.coordinators.store import Backoff
 from tta_agent_coordination.limits import check_count, check_fraction, check_seconds
+from tta_agent_coordination.server.names import quoted, unquoted
 from tta_agent_coordination.testing import ASKER, WRITER, ManualClock, RedisServer, sample
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50)

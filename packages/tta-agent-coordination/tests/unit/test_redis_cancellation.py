@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tta_agent_coordination import MessageType, RedisMessageCoordinator
-from tta_agent_coordination.coordinators.scripts import unswallowed
+from tta_agent_coordination.server.client import unswallowed
 from tta_agent_coordination.testing import ASKER, WRITER, RedisServer, sample
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from tta_agent_coordination import (
     AgentId,
     AgentMessage,
     ConfigurationError,
+    InMemoryMessageCoordinator,
     InvalidMessageError,
     RequestTimeout,
 )
@@ -120,6 +121,9 @@ async def test_a_step_runs_elsewhere_without_the_core(make_real: Make) -> None:
 def test_senseless_options_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="coordinator must be"):
         RedisAgentTransport(object())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    for options in ({"sender": "me"}, {"priority": 5}, {"timeout": -1}):
+        with pytest.raises(ConfigurationError, match=next(iter(options))):
+            RedisAgentTransport(InMemoryMessageCoordinator(), **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("agent", ["", 3, None])

@@ -53,7 +53,21 @@ async def until(condition: Callable[[], bool]) -> None:
         {"agent_id": "writer"},
         {"registry": InMemoryAgentRegistry()},
     ],
-    ids=str,
+    # By hand: the text of an object holds its address, and processes would not agree on it.
+    ids=[
+        "no concurrency",
+        "concurrency True",
+        "prefetch 1001",
+        "lease nan",
+        "lease -1",
+        "drain_timeout inf",
+        "classify text",
+        "no handler",
+        "handler type",
+        "coordinator object",
+        "agent_id text",
+        "registry without an instance",
+    ],
 )
 async def test_senseless_options_are_refused(options: dict[str, Any]) -> None:
     given: dict[str, Any] = {

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
-from tta_agent_coordination.coordinators.names import check_prefix, root_key
 from tta_agent_coordination.errors import CoordinatorConnectionError, MessageCoordinatorError
+from tta_agent_coordination.server.names import check_prefix, root_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from tta_agent_coordination.coordinators.entries import open_body, unpack
-from tta_agent_coordination.coordinators.names import unquoted
 from tta_agent_coordination.errors import InvalidMessageError
+from tta_agent_coordination.server.names import unquoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping

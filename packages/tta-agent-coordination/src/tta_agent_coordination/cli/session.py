@@ -15,16 +15,11 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tta_agent_coordination.coordinators.names import (
-    SHARED,
-    check_prefix,
-    mailbox_of,
-    root_key,
-    unquoted,
-)
+from tta_agent_coordination.coordinators.names import SHARED, mailbox_of
 from tta_agent_coordination.coordinators.redis_coordinator import RedisMessageCoordinator
-from tta_agent_coordination.coordinators.scripts import refuse
 from tta_agent_coordination.models import AgentId
+from tta_agent_coordination.server.client import refuse
+from tta_agent_coordination.server.names import check_prefix, root_key, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

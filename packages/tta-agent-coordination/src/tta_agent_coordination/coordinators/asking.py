@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import TYPE_CHECKING, Any
-
-from pydantic import ValidationError
 
 from tta_agent_coordination.coordinators.entries import Parcel, body_of, cut_error
 from tta_agent_coordination.coordinators.envelope import (
@@ -225,18 +222,16 @@ class Asking(Sending):
             )
         mailbox = mailbox_at(received.reply_to)
         try:
-            message = AgentMessage(
-                message_id=uuid.uuid4().hex,
+            message = AgentMessage.create(
+                MessageType.RESPONSE,
                 sender=asked.recipient if sender is None else sender,
                 recipient=asked.sender,
-                message_type=MessageType.RESPONSE,
-                payload=dict(payload),
+                payload=payload,
                 priority=asked.priority,
             )
-        except (TypeError, ValueError) as error:
-            said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        except InvalidMessageError as error:
             raise InvalidMessageError(
-                f"the answer to request {asked.message_id!r:.80} cannot be sent: {said!s:.300}"
+                f"the answer to request {asked.message_id!r:.80} cannot be sent: {error}"
             ) from None
         ours = {**traced(received.headers, own), ANSWERS: asked.message_id, **mark}
         body = body_of(message, ours)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from tta_agent_coordination.coordinators.store import Held
 from tta_agent_coordination.errors import CoordinatorConnectionError
 from tta_agent_coordination.messaging import FailureType, Lease, Settler
+from tta_agent_coordination.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,8 +226,7 @@ class Consumer:
         self._closed = True
         keeper = self._keeper
         if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait([keeper])
+            await end(keeper)
         tokens = [lease.token for lease in self._ahead]
         self._ahead.clear()
         try:

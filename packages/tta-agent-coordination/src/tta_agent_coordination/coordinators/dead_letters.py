@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tta_agent_coordination.coordinators.entries import open_body
-from tta_agent_coordination.coordinators.names import mailbox_of, quoted, unquoted
+from tta_agent_coordination.coordinators.names import mailbox_of
 from tta_agent_coordination.errors import InvalidMessageError
 from tta_agent_coordination.interfaces import DeadLetters
 from tta_agent_coordination.limits import check_count
 from tta_agent_coordination.messaging import DeadLetter, FailureType
+from tta_agent_coordination.server.names import quoted, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from tta_agent_coordination.coordinators.names import quoted, unquoted
 from tta_agent_coordination.errors import ConfigurationError, InvalidMessageError
 from tta_agent_coordination.messaging import FailureType
 from tta_agent_coordination.models import AgentMessage
+from tta_agent_coordination.server.names import quoted, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from tta_agent_coordination.coordinators.base import StoredMailboxes
-from tta_agent_coordination.coordinators.names import Delivery, is_passing, quoted, unquoted
+from tta_agent_coordination.coordinators.names import Delivery, is_passing
 from tta_agent_coordination.coordinators.state import MailboxState, Taking
 from tta_agent_coordination.coordinators.store import Claim, Taken
+from tta_agent_coordination.server.names import quoted, unquoted
 
 if TYPE_CHECKING:
     import random

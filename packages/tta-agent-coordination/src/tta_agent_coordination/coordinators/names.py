@@ -1,18 +1,12 @@
-"""How agents, messages and deliveries are called in keys and tokens: in unambiguous ASCII.
-
-A name may be any text. In keys and tokens, everything that could be mistaken for a separator, or
-for the braces that decide about a slot of a cluster, is percent-encoded, so two names never share a
-key.
-"""
+"""How mailboxes, rosters, fences and deliveries are called in keys and tokens."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import quote, unquote
 
-from tta_agent_coordination.errors import ConfigurationError
 from tta_agent_coordination.models import AgentId
+from tta_agent_coordination.server.names import quoted, unquoted
 
 __all__ = (
     "ALL_TYPES",
@@ -23,18 +17,14 @@ __all__ = (
     "Mailbox",
     "Roster",
     "agent_of",
-    "check_prefix",
     "fence_of",
     "instances_of",
     "is_passing",
     "mailbox_of",
     "mailboxes_of",
     "parse_token",
-    "quoted",
-    "root_key",
     "subscribers_of",
     "topics_of",
-    "unquoted",
 )
 
 ANSWERS = "?r."
@@ -70,16 +60,6 @@ class Delivery(NamedTuple):
     def token(self) -> str:
         """The delivery as the text that users hand back."""
         return f"{self.mailbox.type}:{self.mailbox.name}:{self.key}"
-
-
-def quoted(text: str) -> str:
-    """Return a text as ASCII without spaces, colons, braces and stars.
-
-    Example:
-        >>> quoted("a b:{c}")
-        'a%20b%3A%7Bc%7D'
-    """
-    return quote(text, safe="-._~@/+=,!$")
 
 
 def is_passing(mailbox: Mailbox) -> bool:
@@ -136,11 +116,6 @@ def fence_of(message_id: str, agent_id: AgentId | None) -> Fence:
     return Fence(mailbox.type, f"{mailbox.name}:{quoted(message_id)}")
 
 
-def unquoted(text: str) -> str:
-    """Return what was quoted."""
-    return unquote(text)
-
-
 @lru_cache(maxsize=4096)
 def mailbox_of(agent_id: AgentId) -> Mailbox:
     """Return the mailbox that messages to an agent go to.
@@ -185,24 +160,3 @@ def parse_token(token: object) -> Delivery | None:
     if len(parts) != 3 or not all(parts):  # noqa: PLR2004 - type, name and key
         return None
     return Delivery(Mailbox(parts[0], parts[1]), parts[2])
-
-
-def root_key(prefix: str, agent_type: str) -> str:
-    """Return the hash tag of all keys of a type of agents.
-
-    Args:
-        prefix: The coordinator's prefix, any text; kept readable, colons included.
-        agent_type: The quoted type. It has no colon, so the last one separates the two.
-    """
-    return f"{{{prefix}:{agent_type}}}"
-
-
-def check_prefix(prefix: object) -> str:
-    """Return a key prefix as it stands in keys.
-
-    Raises:
-        ConfigurationError: It is no text, or empty.
-    """
-    if not isinstance(prefix, str) or not prefix:
-        raise ConfigurationError(f"key_prefix must be a text that is not empty, not {prefix!r:.60}")
-    return quote(prefix, safe="-._~@/+=,!$:")

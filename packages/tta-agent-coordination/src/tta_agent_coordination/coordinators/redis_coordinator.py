@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tta_agent_coordination.coordinators.base import StoredMailboxes
-from tta_agent_coordination.coordinators.names import check_prefix
 from tta_agent_coordination.coordinators.redis_store import RedisMailboxStore
-from tta_agent_coordination.coordinators.scripts import check_client
 from tta_agent_coordination.limits import check_count, check_seconds
+from tta_agent_coordination.server.client import check_client
+from tta_agent_coordination.server.names import check_prefix
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from tta_agent_coordination.coordinators.scripts import RedisClient
     from tta_agent_coordination.metrics import MetricsProtocol
+    from tta_agent_coordination.server.client import RedisClient
 
 __all__ = ("RedisMessageCoordinator",)
 

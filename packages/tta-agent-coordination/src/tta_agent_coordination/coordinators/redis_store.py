@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
-import time
-from collections import deque
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 from tta_agent_coordination.coordinators.entries import optional, unpack
-from tta_agent_coordination.coordinators.names import Delivery, Mailbox, quoted, root_key
-from tta_agent_coordination.coordinators.scripts import Scripts, slice_of
-from tta_agent_coordination.coordinators.store import Claim, Held, Nacked, Taken, Undelivered
-from tta_agent_coordination.errors import (
-    ConfigurationError,
-    CoordinatorConnectionError,
-    MessageCoordinatorError,
-    NotReplicatedError,
-)
+from tta_agent_coordination.coordinators.redis_receiver import RedisReceiver, flags_of, new_request
+from tta_agent_coordination.coordinators.store import Claim, Held, Nacked, Undelivered
+from tta_agent_coordination.errors import ConfigurationError, NotReplicatedError
 from tta_agent_coordination.messaging import MailboxStats
 from tta_agent_coordination.models import MessagePriority
+from tta_agent_coordination.server.client import slice_of
+from tta_agent_coordination.server.names import quoted, root_key
+from tta_agent_coordination.server.scripts import Scripts, load_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tta_agent_coordination.coordinators.entries import Parcel
-    from tta_agent_coordination.coordinators.names import Fence, Roster
-    from tta_agent_coordination.coordinators.scripts import RedisClient
-    from tta_agent_coordination.coordinators.store import Backoff, Order, Terms
+    from tta_agent_coordination.coordinators.names import Delivery, Fence, Mailbox, Roster
+    from tta_agent_coordination.coordinators.store import Backoff, Order, Taken, Terms
     from tta_agent_coordination.messaging import FailureType
+    from tta_agent_coordination.server.client import RedisClient
 
-__all__ = ("RedisMailboxStore",)
+__all__ = ("SCRIPTS", "RedisMailboxStore")
 
-PARK = 10.0
-"""A receiver is parked so many seconds at a time: so long may messages go to a killed one."""
-PARTING = 0.25
-"""Giving back after a cancellation may take so many seconds; beyond, the lease's end does it."""
+SCRIPTS = load_scripts(
+    "tta_agent_coordination.coordinators",
+    "cancel",
+    "dead_list",
+    "dead_move",
+    "drop",
+    "extend",
+    "fence",
+    "give_back",
+    "nack",
+    "pause",
+    "purge",
+    "roster",
+    "send",
+    "settle",
+    "stats",
+    "take",
+)
 
 
 class RedisMailboxStore:
@@ -59,7 +66,7 @@ class RedisMailboxStore:
         replicas: int = 0,
         patience: float = 1.0,
     ) -> None:
-        self._scripts = Scripts(client, clock)
+        self._scripts = Scripts(client, clock, SCRIPTS)
         self._prefix = prefix
         self._slice = slice_of(client)
         self._replicas = replicas
@@ -76,9 +83,7 @@ class RedisMailboxStore:
                 "not keep two commands on one connection"
             )
         self._patience = round(patience * 1000)
-        # Requests whose reply was lost. What they may have reserved is given back with the next
-        # call.
-        self._unanswered: deque[tuple[tuple[Mailbox, ...], str, int]] = deque(maxlen=100)
+        self._receiver = RedisReceiver(self._scripts, prefix)
 
     def _root(self, agent_type: str) -> bytes:
         return root_key(self._prefix, agent_type).encode()
@@ -109,116 +114,7 @@ class RedisMailboxStore:
 
     async def take(self, order: Order) -> Taken:
         """Acknowledge, then reserve messages, waiting for the first if asked to."""
-        if self._unanswered:
-            await self._settle_unanswered()
-        request = _new_request()
-        try:
-            if order.wait <= 0:
-                return (await self._take(order, request, park=0, again=False, acks=order.acks))[0]
-            return await self._wait(order, request)
-        except asyncio.CancelledError:
-            await self._part(order, request)
-            raise
-        except CoordinatorConnectionError:
-            self._unanswered.append((order.mailboxes, request, order.want))
-            raise
-
-    async def _take(
-        self, order: Order, request: str, *, park: int, again: bool, acks: Sequence[Delivery]
-    ) -> tuple[Taken, int]:
-        reply = await self._scripts.run(
-            "take",
-            self._root(order.mailboxes[0].type),
-            request,
-            order.want,
-            order.lease,
-            order.most,
-            park,
-            int(again),
-            len(order.mailboxes),
-            *(mailbox.name for mailbox in order.mailboxes),
-            *chain.from_iterable((delivery.mailbox.name, delivery.key) for delivery in acks),
-        )
-        acked, deadline, wake, expired, died, lost, *rest = cast("list[Any]", reply)
-        entries = [
-            (
-                Delivery(order.mailboxes[rest[i]], f"{request}.{rest[i + 1]:03d}"),
-                unpack(rest[i + 2]),
-            )
-            for i in range(0, len(rest), 3)
-        ]
-        taken = Taken(
-            acked=_flags(acked),
-            deadline=int(deadline),
-            entries=entries,
-            expired=expired,
-            died=died,
-            lost=lost,
-        )
-        return taken, wake
-
-    async def _wait(self, order: Order, request: str) -> Taken:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + order.wait
-        total: Taken | None = None
-        while True:
-            left = until - loop.time()
-            park = max(0, round(min(left, PARK) * 1000))
-            acks = order.acks if total is None else ()
-            taken, wake = await self._take(
-                order, request, park=park, again=total is not None, acks=acks
-            )
-            if total is not None:
-                taken.acked = total.acked
-                taken.expired += total.expired
-                taken.died += total.died
-                taken.lost += total.lost
-            total = taken
-            if taken.entries or park == 0:
-                return taken
-            if wake > 0:
-                item = await self._inbox(order, request, min(left, wake / 1000))
-                if item:
-                    line, _, entry = item.partition(b"\n")
-                    name, deadline = line.decode().split(" ")
-                    mailbox = Mailbox(order.mailboxes[0].type, name)
-                    taken.entries = [(Delivery(mailbox, f"{request}.000"), unpack(entry))]
-                    taken.deadline = int(deadline)
-                    return taken
-
-    async def _inbox(self, order: Order, request: str, seconds: float) -> bytes | None:
-        """Wait for what is put into our inbox: a message, or a note (empty) to look again."""
-        key = self._root(order.mailboxes[0].type) + f":i:{request}".encode()
-        return await self._scripts.note(key, seconds)
-
-    async def _part(self, order: Order, request: str) -> None:
-        """Give back what a cancelled call may have reserved."""
-        try:
-            async with asyncio.timeout(PARTING):
-                await self._undo(order.mailboxes, request, order.want, order.lease)
-        except (TimeoutError, MessageCoordinatorError):
-            self._unanswered.append((order.mailboxes, request, order.want))
-
-    async def _undo(
-        self, mailboxes: tuple[Mailbox, ...], request: str, want: int, lease: int | str
-    ) -> None:
-        await self._scripts.run(
-            "give_back",
-            self._root(mailboxes[0].type),
-            lease,
-            len(mailboxes),
-            *(mailbox.name for mailbox in mailboxes),
-            *(f"{request}.{number:03d}" for number in range(want)),
-        )
-
-    async def _settle_unanswered(self) -> None:
-        while self._unanswered:
-            lost = self._unanswered.popleft()
-            try:
-                await self._undo(*lost, "lost")
-            except BaseException:
-                self._unanswered.appendleft(lost)
-                raise
+        return await self._receiver.take(order)
 
     async def ack(self, deliveries: Sequence[Delivery]) -> list[bool]:
         """Acknowledge deliveries, all of one type."""
@@ -227,7 +123,7 @@ class RedisMailboxStore:
             self._root(deliveries[0].mailbox.type),
             *chain.from_iterable((delivery.mailbox.name, delivery.key) for delivery in deliveries),
         )
-        return _flags(answers)
+        return flags_of(answers)
 
     async def nack(
         self,
@@ -279,7 +175,7 @@ class RedisMailboxStore:
 
     async def _remove(self, mailbox: Mailbox, message_id: str, *steps: str, forget: bool) -> bool:
         """Search one place after the other; what moves on meanwhile is met at the end."""
-        request, name, root = _new_request(), quoted(message_id), self._root(mailbox.type)
+        request, name, root = new_request(), quoted(message_id), self._root(mailbox.type)
         for mode in steps:
             seen = 0
             while True:
@@ -302,7 +198,7 @@ class RedisMailboxStore:
 
     async def reschedule(self, mailbox: Mailbox, message_id: str, at: int) -> bool:
         """Move a scheduled message."""
-        request, name = _new_request(), quoted(message_id)
+        request, name = new_request(), quoted(message_id)
         found = await self._scripts.run(
             "cancel", self._root(mailbox.type), mailbox.name, request, name, "at", at
         )
@@ -316,7 +212,7 @@ class RedisMailboxStore:
         """Remove what is ready or scheduled."""
         total, more = 0, 1
         while more:
-            request = _new_request()
+            request = new_request()
             count, more = await self._scripts.run(
                 "purge", self._root(mailbox.type), mailbox.name, request
             )
@@ -361,7 +257,7 @@ class RedisMailboxStore:
             "dead_move",
             self._root(mailbox.type),
             mailbox.name,
-            _new_request(),
+            new_request(),
             "redrive" if redrive else "purge",
             *ids,
         )
@@ -396,17 +292,8 @@ class RedisMailboxStore:
         return bool(await self._scripts.run("fence", root, fence.name, holder, *how))
 
 
-def _new_request() -> str:
-    # In the order of time: leases that end at the same moment come back in the order of asking.
-    return f"{time.time_ns():016x}{secrets.token_urlsafe(6)}"
-
-
 def _parts(mailbox: Mailbox, parcel: Parcel) -> tuple[str, str, int, str, bytes]:
     return mailbox.name, quoted(parcel.message_id), parcel.level, optional(parcel.key), parcel.body
-
-
-def _flags(answers: bytes) -> list[bool]:
-    return [answer == ord("1") for answer in answers]
 
 
 def _letters(reply: Any) -> list[Undelivered]:

@@ -58,8 +58,8 @@ class Answer:
     __slots__ = ("bell", "error", "found", "mailbox")
 
     def __init__(self, mailbox: Mailbox) -> None:
-        self.mailbox = mailbox
-        self.bell = asyncio.Event()
+        self.mailbox: Mailbox = mailbox
+        self.bell: asyncio.Event = asyncio.Event()
         self.found: tuple[AgentMessage, dict[str, str]] | None = None
         self.error: CoordinatorConnectionError | None = None
 

@@ -7,12 +7,12 @@ coordinator runs on it, and tests compare the scripts with it. Times are millise
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from tta_agent_coordination.coordinators.entries import Entry
+from tta_agent_coordination.coordinators.ready import ReadyMessages
 from tta_agent_coordination.coordinators.store import Held, Nacked, Undelivered
 from tta_agent_coordination.messaging import FailureType, MailboxStats
 from tta_agent_coordination.models import MessagePriority
@@ -23,13 +23,10 @@ if TYPE_CHECKING:
     from tta_agent_coordination.coordinators.entries import Parcel
     from tta_agent_coordination.coordinators.store import Backoff, Terms
 
-__all__ = ("LEVELS", "MailboxState", "Taking")
+__all__ = ("MailboxState", "Taking")
 
-LEVELS = (9, 5, 1)
 REMEMBER = 60_000
 """For so long the answer to an acknowledgment is known (ms)."""
-TURNS = 8
-"""Every so many picks that have a choice, the lowest level comes first."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,14 +43,10 @@ class MailboxState:
     """What one mailbox holds."""
 
     __slots__ = (
-        "_active",
         "_dead",
         "_expired",
-        "_held",
-        "_held_keys",
         "_leased",
         "_paused",
-        "_picks",
         "_ready",
         "_seen",
         "_settled",
@@ -62,7 +55,7 @@ class MailboxState:
     )
 
     def __init__(self) -> None:
-        self._ready: dict[int, deque[Entry]] = {level: deque() for level in LEVELS}
+        self._ready = ReadyMessages()
         self._waiting: dict[str, tuple[Entry, int]] = {}
         self._leased: dict[str, tuple[Entry, int]] = {}
         # (when, kind and name); those that no longer hold are passed over when they come up.
@@ -70,12 +63,6 @@ class MailboxState:
         self._seen: dict[str, int] = {}
         self._settled: dict[str, int] = {}
         self._dead: dict[str, tuple[Entry, int]] = {}
-        # Ordering keys of which a message is ready, leased or in back-off; what waits behind those;
-        # and which of them each message waits for, by id.
-        self._active: set[str] = set()
-        self._held: dict[str, deque[Entry]] = {}
-        self._held_keys: dict[str, str] = {}
-        self._picks = 0
         self._expired = 0
         self._paused = False
 
@@ -85,7 +72,7 @@ class MailboxState:
         """Put messages in; return a letter for each, as `MailboxStore.send` says."""
         self._forget(self._seen, now)
         later = terms.at is not None and terms.at > now
-        held = len(self._waiting) if later else sum(map(len, self._ready.values())) + self._behind
+        held = len(self._waiting) if later else self._ready.count + self._ready.behind
         letters = ""
         for parcel in parcels:
             name = parcel.message_id
@@ -110,7 +97,7 @@ class MailboxState:
                 self._wait_until(terms.at, entry)
                 letters += "w"
             else:
-                self._enter(entry)
+                self._ready.enter(entry)
                 letters += "q"
         return letters
 
@@ -133,16 +120,16 @@ class MailboxState:
                 into.lost += 1
                 if entry.attempts >= most:
                     self._bury(now, entry, FailureType.TIMEOUT, "the lease ran out")
-                    self._release(entry)
+                    self._ready.release(entry)
                     into.died += 1
                     continue
                 back.append(entry)
             elif entry.attempts == 0:
-                self._enter(entry)
+                self._ready.enter(entry)
             else:
                 back.append(entry)
         for entry in reversed(back):
-            self._ready[entry.level].appendleft(entry)
+            self._ready.put_back(entry)
 
     def take(
         self, now: int, prefix: str, first: int, want: int, lease: int, most: int, into: Taking
@@ -152,7 +139,7 @@ class MailboxState:
             return
         self.due(now, most, into)
         taken = 0
-        while batch := list(islice(iter(self._pick, None), want - taken)):
+        while batch := list(islice(iter(self._ready.pick, None), want - taken)):
             expired = [entry for entry in batch if entry.expires and entry.expires <= now]
             for entry in batch:
                 if entry.expires and entry.expires <= now:
@@ -165,17 +152,7 @@ class MailboxState:
             self._expired += len(expired)
             into.expired += len(expired)
             for entry in expired:
-                self._release(entry)
-
-    def _pick(self) -> Entry | None:
-        levels = [level for level in LEVELS if self._ready[level]]
-        if not levels:
-            return None
-        if len(levels) == 1:
-            return self._ready[levels[0]].popleft()
-        self._picks = (self._picks + 1) % TURNS
-        turn = {0: 1, TURNS // 2: 5}.get(self._picks, 9)
-        return self._ready[turn if turn in levels else levels[0]].popleft()
+                self._ready.release(entry)
 
     def next_timer(self) -> int | None:
         """Return when something is due next; None if nothing is, or nobody may receive it."""
@@ -184,7 +161,7 @@ class MailboxState:
     @property
     def has_ready(self) -> bool:
         """Whether a message could be received now."""
-        return not self._paused and any(self._ready.values())
+        return not self._paused and self._ready.count > 0
 
     # Settling.
 
@@ -195,7 +172,7 @@ class MailboxState:
         if held is None:
             return f"A{name}" in self._settled
         self._settled[f"A{name}"] = now + REMEMBER
-        self._release(held[0])
+        self._ready.release(held[0])
         return True
 
     def nack(
@@ -216,7 +193,7 @@ class MailboxState:
         entry = held[0]
         if failure is FailureType.PERMANENT or entry.attempts >= most:
             self._bury(now, entry, failure, error)
-            self._release(entry)
+            self._ready.release(entry)
             return Nacked.DIED
         entry.failure = failure
         entry.error = entry.error if error is None else error
@@ -224,7 +201,7 @@ class MailboxState:
         if delay > 0:
             self._wait_until(now + delay, entry)
         else:
-            self._ready[entry.level].appendleft(entry)
+            self._ready.put_back(entry)
         return Nacked.RETRIED
 
     def extend(self, now: int, name: str, duration: int) -> Held:
@@ -248,7 +225,7 @@ class MailboxState:
             self._settled[f"B{name}"] = now + REMEMBER
             entry = held[0]
             entry.attempts -= 1
-            self._ready[entry.level].appendleft(entry)
+            self._ready.put_back(entry)
             given += 1
         return given
 
@@ -259,28 +236,9 @@ class MailboxState:
         waited = self._waiting.pop(message_id, None)
         if waited is not None:
             if waited[0].attempts:
-                self._release(waited[0])
+                self._ready.release(waited[0])
             return True
-        if self._cancel_held(message_id):
-            return True
-        for level in reversed(LEVELS):
-            entries = self._ready[level]
-            for place in range(len(entries) - 1, -1, -1):
-                if entries[place].message_id == message_id:
-                    entry = entries[place]
-                    del entries[place]
-                    self._release(entry)
-                    return True
-        return False
-
-    def _cancel_held(self, message_id: str) -> bool:
-        behind = self._held.get(self._held_keys.get(message_id, ""), deque())
-        for place in range(len(behind) - 1, -1, -1):
-            if behind[place].message_id == message_id:
-                del behind[place]
-                del self._held_keys[message_id]
-                return True
-        return False
+        return self._ready.remove(message_id)
 
     def withdraw(self, now: int, message_id: str) -> bool:
         """Remove a message, also from who works on it; its id can be sent again."""
@@ -289,7 +247,7 @@ class MailboxState:
             if entry.message_id == message_id:
                 del self._leased[name]
                 self._settled[f"W{name}"] = now + REMEMBER
-                self._release(entry)
+                self._ready.release(entry)
                 break
         else:
             if not self.cancel(message_id):
@@ -312,29 +270,25 @@ class MailboxState:
 
     def purge(self) -> int:
         """Remove what is ready or waits for its time."""
-        count = sum(map(len, self._ready.values())) + len(self._waiting) + self._behind
-        self._held.clear()
-        self._held_keys.clear()
+        count = self._ready.count + self._ready.behind + len(self._waiting)
         leased = (entry.key for entry, _ in self._leased.values())
-        self._active = {key for key in leased if key is not None}
-        for entries in self._ready.values():
-            entries.clear()
+        self._ready.clear(key for key in leased if key is not None)
         self._waiting.clear()
         return count
 
     def stats(self, now: int, receivers: int) -> MailboxStats:
         """Count."""
-        heads = [entries[0].enqueued for entries in self._ready.values() if entries]
+        oldest = self._ready.oldest
         return MailboxStats(
-            ready={level: len(self._ready[level.value]) for level in MessagePriority},
+            ready={level: self._ready.at(level.value) for level in MessagePriority},
             scheduled=len(self._waiting),
             leased=len(self._leased),
             dead=len(self._dead),
             expired=self._expired,
-            held=self._behind,
+            held=self._ready.behind,
             receivers=receivers,
             paused=self._paused,
-            oldest_age=(now - min(heads)) / 1000 if heads else None,
+            oldest_age=None if oldest is None else (now - oldest) / 1000,
         )
 
     # Dead letters.
@@ -359,38 +313,8 @@ class MailboxState:
             moved += 1
             if redrive:
                 entry = replace(held[0], attempts=0, expires=0, failure=None, error=None)
-                self._enter(entry)
+                self._ready.enter(entry)
         return moved
-
-    # Ordering keys.
-
-    @property
-    def _behind(self) -> int:
-        return sum(map(len, self._held.values()))
-
-    def _enter(self, entry: Entry) -> None:
-        """Let a message be ready, or wait until the one before it is done."""
-        if entry.key is None:
-            self._ready[entry.level].append(entry)
-        elif entry.key in self._active:
-            self._held.setdefault(entry.key, deque()).append(entry)
-            self._held_keys[entry.message_id] = entry.key
-        else:
-            self._active.add(entry.key)
-            self._ready[entry.level].append(entry)
-
-    def _release(self, entry: Entry) -> None:
-        """Let the next message of a key be ready, since one that was is gone."""
-        if entry.key is None:
-            return
-        behind = self._held.get(entry.key)
-        if behind:
-            follower = behind.popleft()
-            self._held_keys.pop(follower.message_id, None)
-            self._ready[follower.level].append(follower)
-            return
-        self._held.pop(entry.key, None)
-        self._active.discard(entry.key)
 
     # Parts.
 

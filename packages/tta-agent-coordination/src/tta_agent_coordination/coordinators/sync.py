@@ -126,7 +126,7 @@ class SyncSender:
         ordering_key: str | None = None,
     ) -> MessageResult:
         """Do as `send_message` of a coordinator."""
-        return _finish(
+        return finish(
             self._coordinator.send_message(
                 sender,
                 recipient,
@@ -148,7 +148,7 @@ class SyncSender:
         ordering_key: str | None = None,
     ) -> list[MessageResult]:
         """Do as `send_many` of a coordinator."""
-        return _finish(
+        return finish(
             self._coordinator.send_many(
                 messages,
                 deliver_at=deliver_at,
@@ -168,14 +168,14 @@ class SyncSender:
         headers: Mapping[str, str] | None = None,
     ) -> list[MessageResult]:
         """Do as `publish` of a coordinator."""
-        return _finish(
+        return finish(
             self._coordinator.publish(
                 topic, message, deliver_at=deliver_at, ttl=ttl, headers=headers
             )
         )
 
 
-def _finish(call: Coroutine[Any, Any, T]) -> T:
+def finish(call: Coroutine[Any, Any, T]) -> T:
     """Run a call that waits for nothing."""
     try:
         call.send(None)
@@ -183,4 +183,4 @@ def _finish(call: Coroutine[Any, Any, T]) -> T:
         value: T = done.value
         return value
     call.close()
-    raise RuntimeError("a call that must not wait has waited")  # pragma: no cover
+    raise RuntimeError("a call that must not wait has waited")

@@ -12,16 +12,15 @@ from tta_agent_coordination.coordinators.names import (
     agent_of,
     instances_of,
     mailbox_of,
-    quoted,
     subscribers_of,
     topics_of,
-    unquoted,
 )
 from tta_agent_coordination.coordinators.sending import Sending
 from tta_agent_coordination.errors import ConfigurationError, InvalidMessageError
 from tta_agent_coordination.limits import check_seconds, check_text
 from tta_agent_coordination.messaging import MessageSubscription
 from tta_agent_coordination.models import AgentMessage
+from tta_agent_coordination.server.names import quoted, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

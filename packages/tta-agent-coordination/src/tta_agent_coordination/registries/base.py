@@ -9,7 +9,6 @@ import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
-from tta_agent_coordination.coordinators.names import quoted
 from tta_agent_coordination.errors import (
     AgentCoordinationError,
     ConfigurationError,
@@ -27,6 +26,8 @@ from tta_agent_coordination.registries.records import (
 )
 from tta_agent_coordination.registries.store import Intent, Terms
 from tta_agent_coordination.registries.watching import follow
+from tta_agent_coordination.server.names import quoted
+from tta_agent_coordination.tasks import end
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -88,10 +89,11 @@ class StoredRegistry(AgentRegistry):
         self._wanted: dict[str, Registration] = {}  # by the last intent
         self._written: dict[str, Registration] = {}
         self._lock = asyncio.Lock()
+        self._in_use = False
         self._keeper: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
-        self.heartbeat_error: AgentCoordinationError | None = None
+        self.heartbeat_error: Exception | None = None
         """Why the heartbeat does not get through at present; None while it does."""
         self.replaced: set[AgentId] = set()
         """Own agents that somebody else has registered or deregistered since."""
@@ -209,9 +211,14 @@ class StoredRegistry(AgentRegistry):
         )
 
     async def __aenter__(self) -> Self:
-        if self._keeper is not None:
+        if self._in_use:
             raise ConfigurationError("this registry is in use by another `async with` block")
-        await self.heartbeat()
+        self._in_use = True
+        try:
+            await self.heartbeat()
+        except BaseException:
+            self._in_use = False
+            raise
         self._loop = asyncio.get_running_loop()
         self._keeper = asyncio.create_task(self._keep(), name="heartbeat of a registry")
         return self
@@ -223,12 +230,11 @@ class StoredRegistry(AgentRegistry):
         traceback: TracebackType | None,
     ) -> None:
         keeper, self._keeper, self._loop = self._keeper, None, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait([keeper])
-        for name in list(self._wanted):
-            self.deregister(agent_of(name))
         try:
+            if keeper is not None:
+                await end(keeper)
+            for name in list(self._wanted):
+                self.deregister(agent_of(name))
             try:
                 async with asyncio.timeout(PARTING):
                     await self.flush()
@@ -238,11 +244,15 @@ class StoredRegistry(AgentRegistry):
                     "fall silent by themselves"
                 ) from None
         except AgentCoordinationError as failed:
-            self._intents.clear()
-            self._written.clear()
             if error is None:
                 raise
             error.add_note(f"besides, agents could not be deregistered: {failed}")
+        finally:
+            # What could not be written is over with the block: the agents fall silent.
+            self._in_use = False
+            self._intents.clear()
+            self._wanted.clear()
+            self._written.clear()
 
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
@@ -258,7 +268,7 @@ class StoredRegistry(AgentRegistry):
                 else:
                     await self.heartbeat()
                     due = loop.time() + self._interval
-            except AgentCoordinationError as failed:
+            except Exception as failed:  # noqa: BLE001 - without heartbeats the agents would be dead
                 due = loop.time() + min(self._interval, AGAIN)
                 if self.heartbeat_error is None:
                     _log.warning(
@@ -266,6 +276,7 @@ class StoredRegistry(AgentRegistry):
                         "again, and this is said once: %s",
                         len(self._written),
                         failed,
+                        exc_info=None if isinstance(failed, AgentCoordinationError) else failed,
                     )
                 self.heartbeat_error = failed
             else:
@@ -341,8 +352,9 @@ class StoredRegistry(AgentRegistry):
         Raises:
             MessageCoordinatorError: The server refuses; being away is no reason.
         """
-        async for change in follow(self._store, self._terms.life / 2000):
-            yield change
+        async with contextlib.aclosing(follow(self._store, self._terms.life / 2000)) as changes:
+            async for change in changes:
+                yield change
 
 
 def _sorted(snapshot: Snapshot) -> list[AgentRecord]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from tta_agent_coordination.errors import AgentNotFound, ConfigurationError
@@ -71,6 +70,8 @@ class MailboxAgentProxy(AgentProxy):
         self._registry = registry
         self._sender = sender
         self._timeout = check_seconds("timeout", timeout)
+        if not isinstance(priority, MessagePriority):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(f"priority must be a MessagePriority, not {priority!r:.80}")
         self._priority = priority
         self._turn = 0
 
@@ -119,11 +120,10 @@ class MailboxAgentProxy(AgentProxy):
     def _message(
         self, recipient: AgentId, kind: MessageType, payload: Mapping[str, Any]
     ) -> AgentMessage:
-        return AgentMessage(
-            message_id=secrets.token_urlsafe(16),
+        return AgentMessage.create(
+            kind,
             sender=self._sender,
             recipient=recipient,
-            message_type=kind,
-            payload=dict(payload),
+            payload=payload,
             priority=self._priority,
         )

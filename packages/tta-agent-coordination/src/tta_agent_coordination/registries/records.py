@@ -8,9 +8,9 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
-from tta_agent_coordination.coordinators.names import quoted, unquoted
 from tta_agent_coordination.errors import InvalidAgentError
 from tta_agent_coordination.models import AgentId
+from tta_agent_coordination.server.names import quoted, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,19 +7,20 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING, cast
 
-from tta_agent_coordination.coordinators.names import check_prefix, root_key, unquoted
-from tta_agent_coordination.coordinators.scripts import Scripts, check_client, load_scripts
 from tta_agent_coordination.errors import MessageCoordinatorError
 from tta_agent_coordination.registries.base import StoredRegistry
 from tta_agent_coordination.registries.records import AgentChange, ChangeKind, agent_of, record_of
 from tta_agent_coordination.registries.store import Changes, Position, Snapshot
+from tta_agent_coordination.server.client import check_client
+from tta_agent_coordination.server.names import check_prefix, root_key, unquoted
+from tta_agent_coordination.server.scripts import Scripts, load_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from tta_agent_coordination.coordinators.scripts import RedisClient
     from tta_agent_coordination.registries.records import Registration
     from tta_agent_coordination.registries.store import Intent, Terms
+    from tta_agent_coordination.server.client import RedisClient
 
 __all__ = ("SCRIPTS", "RedisAgentRegistry", "RedisRegistryStore")
 

@@ -9,14 +9,14 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
-from tta_agent_coordination.coordinators.names import check_prefix, quoted
-from tta_agent_coordination.coordinators.scripts import Scripts, load_scripts
 from tta_agent_coordination.errors import ConfigurationError
+from tta_agent_coordination.server.names import check_prefix, quoted
+from tta_agent_coordination.server.scripts import Scripts, load_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tta_agent_coordination.coordinators.scripts import RedisClient
+    from tta_agent_coordination.server.client import RedisClient
 
 __all__ = (
     "SCRIPTS",

@@ -8,8 +8,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
-from tta_agent_coordination.coordinators.names import check_prefix
-from tta_agent_coordination.coordinators.scripts import check_client
 from tta_agent_coordination.errors import (
     CircuitBreakerOpenError,
     ConfigurationError,
@@ -23,12 +21,14 @@ from tta_agent_coordination.resilience.breaking import (
     Standing,
     check_name,
 )
+from tta_agent_coordination.server.client import check_client
+from tta_agent_coordination.server.names import check_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tta_agent_coordination.coordinators.scripts import RedisClient
     from tta_agent_coordination.resilience.breaking import CallOutcome, Leave
+    from tta_agent_coordination.server.client import RedisClient
 
 __all__ = ("BreakerState", "CircuitBreaker", "CircuitBreakerConfig", "Standing")
 

@@ -161,7 +161,8 @@ async def retry_with_backoff(
             f"the second argument must be a RetryConfig or None, not {config!r:.80}; what follows "
             "it is passed to the function"
         )
-    for attempt in range(1, config.max_retries + 2):
+    attempt = 1
+    while True:
         try:
             result = func(*args, **kwargs)
             if inspect.isawaitable(result):
@@ -174,4 +175,4 @@ async def retry_with_backoff(
         else:
             return result
         await asyncio.sleep(config.delay(attempt))
-    raise AssertionError("the last attempt returns or raises")  # pragma: no cover
+        attempt += 1

@@ -89,9 +89,7 @@ class SharedState:
             InvalidStateError: The value is no JSON, or too large, or the key is too long.
             MessageCoordinatorError: The server does not take it; see its subclasses.
         """
-        written = await self._put(key, value, None, ttl)
-        if written is None:  # pragma: no cover - nothing was expected
-            raise StateConflictError(f"the value of {key!r:.80} was refused")
+        _, written = await self._put(key, value, None, ttl)
         return written
 
     async def compare_and_set(
@@ -113,7 +111,8 @@ class SharedState:
             InvalidStateError: The value is no JSON, or too large, or the key is too long.
             MessageCoordinatorError: The server does not take it; see its subclasses.
         """
-        return await self._put(key, value, _check_version(expected), ttl)
+        done, entry = await self._put(key, value, _check_version(expected), ttl)
+        return entry if done else None
 
     async def update(
         self,
@@ -150,8 +149,9 @@ class SharedState:
                 await asyncio.sleep(random.uniform(0, 0.001 * min(attempt, 20)))  # noqa: S311 - no secret
             before = await self.get(key)
             new = change(None if before is None else before.value)
-            entry = await self._put(key, new, 0 if before is None else before.version, ttl)
-            if entry is not None:
+            version = 0 if before is None else before.version
+            done, entry = await self._put(key, new, version, ttl)
+            if done:
                 return entry
         raise StateConflictError(
             f"others have changed {key!r:.80} each of {attempts} times; let fewer write it, or "
@@ -215,13 +215,12 @@ class SharedState:
 
     async def _put(
         self, key: str, value: JsonValue, expected: int | None, ttl: float | None
-    ) -> StateEntry | None:
+    ) -> tuple[bool, StateEntry]:
+        """Return whether the value was put, and its entry."""
         life = None if ttl is None else max(1, round(check_seconds("ttl", ttl) * 1000))
         put = Put(body=self._written(key, value), expected=expected, life=life)
         done, version, ends = await self._store.put(_check_key(key), put)
-        if not done:
-            return None
-        return _entry(key, Cell(version=version, body=put.body, ends=ends))
+        return done, _entry(key, Cell(version=version, body=put.body, ends=ends))
 
     def _written(self, key: str, value: JsonValue) -> bytes:
         try:

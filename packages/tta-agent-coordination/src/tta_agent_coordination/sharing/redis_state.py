@@ -7,16 +7,17 @@ import contextlib
 import secrets
 from typing import TYPE_CHECKING, cast
 
-from tta_agent_coordination.coordinators.names import check_prefix, quoted
-from tta_agent_coordination.coordinators.scripts import Scripts, check_client, load_scripts
 from tta_agent_coordination.errors import MessageCoordinatorError
+from tta_agent_coordination.server.client import check_client
+from tta_agent_coordination.server.names import check_prefix, quoted
+from tta_agent_coordination.server.scripts import Scripts, load_scripts
 from tta_agent_coordination.sharing.base import SharedState
 from tta_agent_coordination.sharing.store import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tta_agent_coordination.coordinators.scripts import RedisClient
+    from tta_agent_coordination.server.client import RedisClient
     from tta_agent_coordination.sharing.store import Put
 
 __all__ = ("SCRIPTS", "RedisSharedState", "RedisStateStore")

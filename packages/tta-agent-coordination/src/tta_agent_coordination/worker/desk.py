@@ -15,6 +15,7 @@ from tta_agent_coordination.errors import (
     ServerFullError,
 )
 from tta_agent_coordination.messaging import FailureType
+from tta_agent_coordination.tasks import end
 from tta_agent_coordination.worker.handlers import payload_of
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ PASSING = (CoordinatorConnectionError, ServerFullError, NotReplicatedError)
 """Settling can be tried again after these."""
 AGAIN = 0.25
 """Seconds between two tries to settle while the server is away."""
-INSIST = 1.0
-"""Seconds until a handler that has outlived its cancellation is cancelled again."""
 
 
 class Desk:
@@ -92,8 +91,11 @@ class Desk:
             await asyncio.wait({handling, losing}, timeout=left, return_when=FIRST)
             in_time = handling.done()
         finally:
-            losing.cancel()
-            await _ended(handling)
+            try:
+                await end(losing, handling)
+            finally:
+                if not handling.cancelled():
+                    handling.exception()  # seen, although nobody asks for it when we are cancelled
         if lease.lost:
             self.dropped += 1
         elif not in_time:
@@ -162,19 +164,6 @@ class Desk:
                 await asyncio.sleep(AGAIN)
             else:
                 return
-
-
-async def _ended(handling: asyncio.Task[object]) -> None:
-    """Cancel a handler and see it end, though it resists, and though we are cancelled meanwhile."""
-    cancelled: asyncio.CancelledError | None = None
-    while not handling.done():
-        handling.cancel()
-        try:
-            await asyncio.wait({handling}, timeout=INSIST)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
 
 
 def _text_of(error: Exception) -> str:

@@ -16,6 +16,7 @@ from tta_agent_coordination.errors import (
 from tta_agent_coordination.limits import check_count, check_seconds
 from tta_agent_coordination.models import AgentId
 from tta_agent_coordination.neighbor import classifier
+from tta_agent_coordination.tasks import end
 from tta_agent_coordination.worker.desk import Desk
 from tta_agent_coordination.worker.handlers import classify as by_its_type
 from tta_agent_coordination.worker.handlers import runner_of
@@ -37,8 +38,6 @@ ENROLLING = 1.0
 """Registering may hold up the beginning for so many seconds."""
 PARTING = 0.25
 """Giving one kind of thing back may take so many seconds; beyond, the end of the leases does it."""
-INSIST = 1.0
-"""Seconds until a handler that has outlived its cancellation is cancelled again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,8 +233,8 @@ class AgentWorker:
         ear = self._ear = Ear(
             cast("BatchCoordinator", self._coordinator), asyncio.get_running_loop().time
         )
-        await self._enroll()
         try:
+            await self._enroll()
             async with Consumer(
                 ear, self._agent_id, prefetch=self._prefetch, lease=self._lease
             ) as consumer:
@@ -279,17 +278,18 @@ class AgentWorker:
     async def _next(self, consumer: Consumer, told: asyncio.Future[Any]) -> Lease | None:
         """Return the next message; None when told to stop."""
         asking = asyncio.ensure_future(anext(consumer))
+        wanted = False
         try:
             await asyncio.wait({asking, told}, return_when=FIRST)
-            if not told.done():
-                return asking.result()
+            wanted = not told.done()
         finally:
-            if not asking.done():
-                asking.cancel()
-                await asyncio.wait({asking})
-            if told.done() and not asking.cancelled() and asking.exception() is None:
-                self._orphans.append(asking.result())
-        return None
+            try:
+                await end(*(() if wanted else (asking,)))
+            finally:
+                # It may have come all the same: as we were told to stop, or cancelled.
+                if not wanted and not asking.cancelled() and asking.exception() is None:
+                    self._orphans.append(asking.result())
+        return asking.result() if wanted else None
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         lease = self._working.pop(task)
@@ -335,17 +335,10 @@ class AgentWorker:
 
     async def _abandon(self) -> None:
         """Cancel the work in hand, and see it end."""
-        cancelled: asyncio.CancelledError | None = None
-        while self._working:
-            for task in self._working:
-                task.cancel()
-            try:
-                await asyncio.wait(set(self._working), timeout=INSIST)
-            except asyncio.CancelledError as error:
-                cancelled = error  # it holds, but no task may outlive us
-        await self._give_back_orphans()
-        if cancelled is not None:
-            raise cancelled
+        try:
+            await end(*self._working)
+        finally:
+            await self._give_back_orphans()
 
     # The registry.
 

@@ -67,11 +67,16 @@ local function read(entry)
   }
 end
 
+-- Returns the entry that `head` was read from with what has been changed in `head`, which then belongs to
+-- what is returned.
 local function write(head, entry)
-  return table.concat({
+  local line = table.concat({
     head.version, head.attempts, head.level, head.enqueued, head.expires, head.id, head.key,
     head.failure, head.error,
-  }, ' ') .. head.more .. '\n' .. string.sub(entry, head.rest)
+  }, ' ') .. head.more .. '\n'
+  entry = line .. string.sub(entry, head.rest)
+  head.rest = #line + 1
+  return entry
 end
 
 local function mark(box, level)
@@ -180,7 +185,8 @@ local function bury(box, entry, failure, error)
   head.failure = failure
   if error ~= '-' or head.error == '-' then head.error = error end
   local id, n = head.id, 1
-  while call('HSETNX', box.M .. ':e', id, write(head, entry)) == 0 do
+  entry = write(head, entry)
+  while call('HSETNX', box.M .. ':e', id, entry) == 0 do
     n = n + 1
     id = head.id .. '~' .. n
   end

@@ -98,10 +98,14 @@ local function put(box, from, to)
     end
     if first <= #list then
       local key = box.M .. ':r' .. level
-      for from = first, #list, 500 do
+      for start = first, #list, 500 do
         local chunk = {}
-        for i = from, math.min(from + 499, #list) do chunk[#chunk + 1] = list[i][2] end
-        call('RPUSH', key, unpack(chunk))
+        for i = start, math.min(start + 499, #list) do chunk[#chunk + 1] = list[i][2] end
+        local length = redis.pcall('RPUSH', key, unpack(chunk))
+        if type(length) == 'table' then -- a foreign type, or a missing right: nothing was sent
+          for i = start, #list do call('ZREM', seen, ARGV[from + (list[i][1] - 1) * 5 + 1]) end
+          return nil, length
+        end
       end
       mark(box, level)
       if not box.paused and box.parked > now then notify(box, math.min(16, #list - first + 1)) end
@@ -115,7 +119,9 @@ while from < #ARGV do
   local to = from
   while ARGV[to + 5] == ARGV[from] do to = to + 5 end
   local box = open(ARGV[from])
-  letters = letters .. put(box, from, to)
+  local answers, refused = put(box, from, to)
+  if refused then return refused end
+  letters = letters .. answers
   passing(box, math.max(HOUR, (ttl or 0) + KEEP))
   from = to + 5
 end

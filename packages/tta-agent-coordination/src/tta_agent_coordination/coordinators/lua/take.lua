@@ -148,18 +148,25 @@ for b = 1, boxes do
         end
       end
       local repeated = false
+      -- A foreign type under a key of ours, or a missing right: what was popped must not be lost.
+      local function put_back(refused)
+        for n = #entries, 1, -1 do
+          local head = read(entries[n])
+          if head then push(of, head.level, entries[n], 'LPUSH') end
+        end
+        return refused
+      end
       if #timers > 0 then
-        repeated = call('ZADD', of.t, 'NX', unpack(timers)) < #timers / 2
+        local new = redis.pcall('ZADD', of.t, 'NX', unpack(timers))
+        if type(new) == 'table' then return put_back(new) end
+        repeated = new < #timers / 2
       elseif expired > 0 and boxes == 1 and taken == 0 then
         repeated = call('HEXISTS', of.h, request .. '.000') == 1
       end
       if #timers > 0 or repeated then
         if repeated then
           -- This request was served before. Undo what was popped now.
-          for n = #entries, 1, -1 do
-            local head = read(entries[n])
-            if head then push(of, head.level, entries[n], 'LPUSH') end
-          end
+          put_back()
           if of.picks ~= picks then call('HSET', of.s, 'c', picks) end
           for n = 2, #timers, 2 do
             if call('HEXISTS', of.h, string.sub(timers[n], 2)) == 0 then
@@ -170,7 +177,11 @@ for b = 1, boxes do
           replay()
           return finish()
         end
-        call('HSET', of.h, unpack(bodies))
+        local kept = redis.pcall('HSET', of.h, unpack(bodies))
+        if type(kept) == 'table' then
+          for n = 2, #timers, 2 do call('ZREM', of.t, timers[n]) end
+          return put_back(kept)
+        end
         taken = taken + #bodies / 2
         timer_set(of, deadline)
       end

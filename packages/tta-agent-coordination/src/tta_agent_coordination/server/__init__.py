@@ -1,0 +1,1 @@
+"""What all that lies on a Redis server has in common: names of keys, scripts, clients, errors."""

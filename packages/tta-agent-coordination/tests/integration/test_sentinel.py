@@ -1,0 +1,119 @@
+"""A Sentinel replaces the master: what is confirmed, and when work goes on.
+
+The contract suite runs over a Sentinel as well; here the master dies. `python -m benchmarks.faults`
+does it under load, and counts.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tta_agent_coordination import (
+    CoordinatorConnectionError,
+    MessageCoordinatorError,
+    NotReplicatedError,
+    RedisMessageCoordinator,
+)
+from tta_agent_coordination.testing import WRITER, LocalSentinel, RedisServer, sample
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def group(program: str) -> Iterator[LocalSentinel]:
+    """A master with two replicas and a Sentinel, of the test's own."""
+    with LocalSentinel(program) as made:
+        yield made
+
+
+async def sent(coordinator: RedisMessageCoordinator, name: str) -> None:
+    """Send a message again and again until the send is confirmed, as its error says one may."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await coordinator.send_many([sample(name)])
+            except MessageCoordinatorError:
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+async def cut_off(server: RedisServer, replicas: list[RedisServer]) -> None:
+    """Let replicas hear nothing of a master any more, until they are woken."""
+    for replica in replicas:
+        os.kill(replica.pid, signal.SIGSTOP)
+    client: Any = server.client()
+    async with client:
+        # Else the kernel would still hand over what the master has sent.
+        await client.client_kill_filter(_type="replica")
+
+
+def wake(replicas: list[RedisServer]) -> None:
+    """Let replicas go on."""
+    for replica in replicas:
+        os.kill(replica.pid, signal.SIGCONT)
+
+
+async def test_what_replicas_have_confirmed_survives_the_master(group: LocalSentinel) -> None:
+    """What they have not is refused, typed, and can be sent again to the new master."""
+    async with group.client() as client:
+        coordinator = RedisMessageCoordinator(client, "test", min_replicas=1, replica_timeout=0.2)
+        await coordinator.send_many([sample("confirmed")])
+        await cut_off(group.master, group.replicas)
+        try:
+            with pytest.raises(NotReplicatedError, match="sending them again is safe"):
+                await coordinator.send_many([sample("refused")])
+            await asyncio.to_thread(group.master.stop, kill=True)
+        finally:
+            wake(group.replicas)
+        with pytest.raises(CoordinatorConnectionError, match="repeated"):
+            await coordinator.send_many([sample("away")])
+
+        await sent(coordinator, "refused")
+        received = await coordinator.receive_many(WRITER, 10)
+
+    assert [one.message.message_id for one in received] == ["confirmed", "refused"]
+
+
+async def test_without_them_a_confirmed_message_can_be_lost(group: LocalSentinel) -> None:
+    """As the documents say; a test, so that nobody believes otherwise."""
+    async with group.client() as client:
+        coordinator = RedisMessageCoordinator(client, "test")
+        await coordinator.send_many([sample("passed on")])
+        master: Any = group.master.client()
+        async with master:
+            await master.wait(2, 5000)
+        await cut_off(group.master, group.replicas)
+        try:
+            await coordinator.send_many([sample("not passed on")])
+            await asyncio.to_thread(group.master.stop, kill=True)
+        finally:
+            wake(group.replicas)
+        await sent(coordinator, "later")
+        received = await coordinator.receive_many(WRITER, 10)
+
+    assert [one.message.message_id for one in received] == ["passed on", "later"]
+
+
+async def test_a_consumer_goes_on_with_the_new_master(group: LocalSentinel) -> None:
+    """Nobody has to tell it; a send that failed meanwhile is repeated."""
+    seen: list[str] = []
+    async with group.client() as client:
+        coordinator = RedisMessageCoordinator(client, "test", min_replicas=1)
+        await sent(coordinator, "before")
+        async with coordinator.consume(WRITER, prefetch=1) as leases, asyncio.timeout(30):
+            async for lease in leases:
+                seen.append(lease.message.message_id)
+                await lease.ack()
+                if len(seen) == 1:
+                    await asyncio.to_thread(group.master.stop, kill=True)
+                    await sent(coordinator, "after")
+                if seen[-1] == "after":
+                    break
+
+    assert seen[0] == "before"
+    assert seen[-1] == "after"
