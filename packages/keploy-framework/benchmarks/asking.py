@@ -63,8 +63,6 @@ class Got:
         return times[-1] - times[0] if times else 0.0
 
 
-
-
 def _headers(lines: Any) -> Headers:
     def text(value: bytes | str) -> str:
         return value.decode("latin-1") if isinstance(value, bytes) else value
@@ -72,9 +70,7 @@ def _headers(lines: Any) -> Headers:
     return tuple((text(name).lower(), text(value)) for name, value in lines)
 
 
-def _of_httpx(
-    library: Any, how: str = "iter_raw"
-) -> Callable[[str, Sequence[Ask]], list[Got]]:
+def _of_httpx(library: Any, how: str = "iter_raw") -> Callable[[str, Sequence[Ask]], list[Got]]:
     def asked(base: str, asks: Sequence[Ask]) -> list[Got]:
         found: list[Got] = []
         with library.Client(base_url=base, timeout=_PATIENCE, trust_env=False) as client:
@@ -101,9 +97,7 @@ def _async_httpx(base: str, asks: Sequence[Ask]) -> list[Got]:
                 async with client.stream(
                     ask.method, ask.path, headers=[*HOST, *ask.headers], content=ask.body
                 ) as got:
-                    pieces = [
-                        (time.perf_counter() - began, data) async for data in got.aiter_raw()
-                    ]
+                    pieces = [(time.perf_counter() - began, data) async for data in got.aiter_raw()]
                 found.append(Got(got.status_code, _headers(got.headers.raw), tuple(pieces)))
         return found
 

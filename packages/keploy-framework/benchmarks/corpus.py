@@ -49,9 +49,10 @@ class Ask:
     volatile: bool = False
 
 
-_ASKED: Final = b'{"model": "sim-1", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
+_ASKED: Final = (
+    b'{"model": "sim-1", "stream": true, "messages": [{"role": "user", "content": "hi"}]}'
+)
 _ONCE: Final = b'{"model": "sim-1", "messages": [{"role": "user", "content": "\xc3\xa9"}]}'
-
 
 
 def _streamed(path: str) -> Ask:

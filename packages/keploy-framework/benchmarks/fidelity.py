@@ -17,6 +17,7 @@ import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -46,7 +47,9 @@ if TYPE_CHECKING:
 
 __all__ = ("Corpus", "Score", "compare", "corpora", "count_passed", "first_piece", "score", "table")
 
-_OF_THE_SERVER: Final = frozenset({"connection", "date", "keep-alive", "server", "transfer-encoding"})  # fmt: skip
+_OF_THE_SERVER: Final = frozenset(
+    {"connection", "date", "keep-alive", "server", "transfer-encoding"}
+)
 _ROUNDS: Final = 25
 
 
@@ -108,9 +111,7 @@ def model(sink: Sink | None = None) -> AbstractContextManager[str]:
 
 def httpbin(sink: Sink | None = None) -> AbstractContextManager[str]:
     """Serve httpbin."""
-    import httpbin as package  # noqa: PLC0415 - it is not installed everywhere
-
-    app: Any = package.app
+    app: Any = import_module("httpbin").app
     return wsgi_server(app.wsgi_app if sink is None else WSGIRecording(app.wsgi_app, sink))
 
 
@@ -156,7 +157,9 @@ def compare(score: Score, ask: Ask, told: Got, again: Got) -> None:
             score.notes.append(f"{label}: {told.spread:.3f} s became {again.spread:.3f} s")
 
 
-def count_passed(score: Score, asks: Sequence[Ask], plain: Sequence[Got], told: Sequence[Got]) -> None:
+def count_passed(
+    score: Score, asks: Sequence[Ask], plain: Sequence[Got], told: Sequence[Got]
+) -> None:
     """Count the answers that reached the client as they would have without a recorder."""
     for ask, one, other in zip(asks, plain, told, strict=True):
         same = one.status == other.status and (not ask.stream or one.data == other.data)
@@ -196,9 +199,7 @@ def _recorded(corpus: Corpus, way: str, folder: Path) -> tuple[str, list[Got]]:
         base = opened.enter_context(corpus.serve(None))
         recorder = opened.enter_context(_recorder(folder))
         if way == "proxy":
-            return base, CLIENTS["httpx"](
-                opened.enter_context(proxy(base, recorder)), corpus.asks
-            )
+            return base, CLIENTS["httpx"](opened.enter_context(proxy(base, recorder)), corpus.asks)
         opened.enter_context(install(sink=recorder))
         return base, CLIENTS[way](base, corpus.asks)
 
@@ -233,7 +234,14 @@ def score(corpus: Corpus, way: str, *, speed: float = 1.0) -> Score:
 
 def table(scores: Sequence[Score]) -> str:
     """Return a Markdown table."""
-    head = ("recorded by", "bodies", "headers", "stream pieces", "spread in time", "client undisturbed")  # fmt: skip
+    head = (
+        "recorded by",
+        "bodies",
+        "headers",
+        "stream pieces",
+        "spread in time",
+        "client undisturbed",
+    )
     rows = [
         (
             one.way,

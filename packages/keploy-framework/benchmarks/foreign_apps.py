@@ -37,6 +37,7 @@ from keploy_framework.replay import find_noise, replay, write_noise
 from keploy_framework.wsgi import RecordingMiddleware as WSGIRecording
 
 from .foreign import ALL, installed
+from .report import put_into
 from .servers import asgi_server, proxy, wsgi_server
 
 if TYPE_CHECKING:
@@ -184,7 +185,14 @@ def run(app: Foreign, way: Way, place: Path, *, replays: int = 2) -> Run:
 
 def table(runs: Sequence[Run]) -> str:
     """Return a Markdown table."""
-    head = ("application", "recorded by", "cases", "with noise", "kinds of noise", "false failures, per replay")  # fmt: skip
+    head = (
+        "application",
+        "recorded by",
+        "cases",
+        "with noise",
+        "kinds of noise",
+        "false failures, per replay",
+    )
     rows = [
         (
             one.name,
@@ -200,12 +208,29 @@ def table(runs: Sequence[Run]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def _all(names: Sequence[str], keep: Path | None) -> list[Run]:
+    """Run the applications of these names, or all."""
+    runs: list[Run] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        place = keep or Path(temporary)
+        for app in installed():
+            if names and app.name not in names:
+                continue
+            for way in WAYS:
+                with contextlib.redirect_stdout(io.StringIO()):  # what the application says
+                    runs.append(run(app, way, place / app.name / way))
+    return runs
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run all applications, print the table and each false failure; 1 if there is any."""
-    parser = argparse.ArgumentParser(prog="benchmarks.foreign_apps", description=(__doc__ or "").partition("\n")[0])  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.foreign_apps", description=(__doc__ or "").partition("\n")[0]
+    )
     known = [app.name for app in ALL]
     parser.add_argument("apps", nargs="*", help=f"only these: {', '.join(known)}")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="record into this folder")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="renew the part of a page")
     options = parser.parse_args(arguments)
     if unknown := set(options.apps) - set(known):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
@@ -213,16 +238,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if app not in installed():
             print(f"{app.name} is not installed: add --group apps", file=sys.stderr)
     logging.disable(logging.CRITICAL)
-    runs: list[Run] = []
-    with tempfile.TemporaryDirectory() as temporary:
-        place = options.keep or Path(temporary)
-        for app in installed():
-            if options.apps and app.name not in options.apps:
-                continue
-            for way in WAYS:
-                with contextlib.redirect_stdout(io.StringIO()):  # what the application says
-                    runs.append(run(app, way, place / app.name / way))
+    runs = _all(options.apps, options.keep)
     print(table(runs))
+    if options.markdown is not None:
+        page = options.markdown.read_text(encoding="utf-8")
+        options.markdown.write_text(put_into(page, table(runs), "foreign-apps"), encoding="utf-8")
     for one in runs:
         for number, failed in enumerate(one.false, 1):
             for outcome in failed:

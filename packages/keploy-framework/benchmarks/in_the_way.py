@@ -15,7 +15,7 @@ from collections.abc import MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import uvicorn
@@ -24,7 +24,7 @@ from keploy_framework.asgi import RecordingMiddleware
 from keploy_framework.recording.proxy import RecordingProxy
 from keploy_framework.recording.recorder import Recorder
 
-from .measure import Figure, Outcome, exactly, ratio
+from .measure import Outcome, exactly, ratio
 from .peers import mitmproxy
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from keploy_framework.asgi import ASGIApp
 
-    from .measure import Effort
+    from .measure import Effort, Figure
 
 __all__ = ("over_tcp", "rows", "server")
 
@@ -106,8 +106,9 @@ def forward(told: Connection, folder: str, port: int) -> None:
         async with RecordingProxy(f"http://127.0.0.1:{port}", recorder_at(folder)) as proxy:
             told.send(proxy.port)
             while True:
-                await asyncio.to_thread(told.recv)
-                told.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+                asked = await asyncio.to_thread(told.recv)
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                told.send(resident() if asked == "now" else peak)
 
     asyncio.run(main())
 
@@ -142,7 +143,7 @@ def saturated(url: str, calls: int) -> float:
     """Return the seconds that clients need which ask at the same time."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         began = time.perf_counter()
-        list(pool.map(lambda _: over_tcp(url, calls // CLIENTS), range(CLIENTS)))
+        list(pool.map(over_tcp, [url] * CLIENTS, [calls // CLIENTS] * CLIENTS))
         return time.perf_counter() - began
 
 
@@ -174,7 +175,7 @@ def rows(effort: Effort) -> Generator[Outcome]:
         ):
             yield from _over_tcp(effort, bare, recorded, proxied)
     with tempfile.TemporaryDirectory() as place:
-        yield from _gigabyte(Path(place))
+        yield from _gigabytes(Path(place))
 
 
 def _in_process(effort: Effort, folder: Path) -> Outcome:
@@ -257,8 +258,17 @@ def _over_tcp(effort: Effort, bare: int, recorded: int, proxied: int) -> Generat
     )
 
 
-def _gigabyte(folder: Path) -> Generator[Outcome]:
-    """Send a gigabyte through the middleware and through the proxy."""
+def resident() -> int:
+    """Return the memory of this process, in KiB; its peak where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return pages * resource.getpagesize() // 1024
+
+
+def pass_through(told: Connection, folder: str) -> None:
+    """Send a gigabyte through the middleware; tell the memory before, its peak, and the bytes."""
     passed = 0
 
     async def receive() -> Event:
@@ -275,25 +285,35 @@ def _gigabyte(folder: Path) -> Generator[Outcome]:
         "query_string": b"",
         "headers": [(b"host", b"a")],
     }
-    with recorder_at(str(folder / "in-process")) as recorder:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with recorder_at(folder) as recorder:
+        before = resident()
         asyncio.run(RecordingMiddleware(app, recorder)(scope, receive, send))
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    yield _memory("record.memory.middleware", "middleware, an answer of 1 GB", before, after, passed)
+        told.send((before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, passed))
+
+
+def _gigabytes(folder: Path) -> Generator[Outcome]:
+    """Send a gigabyte through the middleware and through the proxy, each in its process."""
+    with server(pass_through, str(folder / "middleware")) as (port, _):
+        before, after, passed = cast("tuple[int, int, int]", port)
+    yield _memory(
+        "record.memory.middleware", "middleware, an answer of 1 GB", before, after, passed
+    )
 
     with (
         server(serve, None) as (bare, _),
         server(forward, str(folder / "proxy"), bare) as (proxied, pipe),
     ):
         over_tcp(f"http://127.0.0.1:{proxied}", 10)
-        pipe.send("how much?")
+        pipe.send("now")
         before = pipe.recv()
         passed = 0
         with httpx.stream("GET", f"http://127.0.0.1:{proxied}/long", trust_env=False) as answer:
             for piece in answer.iter_raw():
                 passed += len(piece)
-        pipe.send("and now?")
-        yield _memory("record.memory.proxy", "proxy, an answer of 1 GB", before, pipe.recv(), passed)
+        pipe.send("peak")
+        yield _memory(
+            "record.memory.proxy", "proxy, an answer of 1 GB", before, pipe.recv(), passed
+        )
 
 
 def _memory(key: str, title: str, before: int, after: int, passed: int) -> Outcome:

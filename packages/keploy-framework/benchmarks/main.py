@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from . import in_the_way, outbound, replaying, true_copies
-from .measure import FULL, QUICK, Outcome
+from .measure import FULL, QUICK
 from .report import FAMILIES, as_markdown, machine, put_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from .measure import Effort
+    from .measure import Effort, Outcome
 
 __all__ = ("main",)
 
@@ -60,9 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:  # noqa: BLE001 - the other rows are still worth having
             failed = True
             print(f"{FAMILIES[family]}: {type(error).__name__}: {error}", file=sys.stderr)
-    text = as_markdown(outcomes, f"{about}, {'quick' if options.quick else 'full'} run")
-    print(text)
+    about = f"{about}, {'quick' if options.quick else 'full'} run"
+    print(as_markdown(outcomes, about))
     if options.markdown is not None:
         page = options.markdown.read_text(encoding="utf-8") if options.markdown.exists() else ""
-        options.markdown.write_text(put_into(page, text), encoding="utf-8")
+        for family in FAMILIES:  # each is a part of its own, so that one can be renewed
+            members = [each for each in outcomes if each.key.startswith(f"{family}.")]
+            if members:
+                page = put_into(page, as_markdown(members, about), family)
+        options.markdown.write_text(page, encoding="utf-8")
     return int(failed)

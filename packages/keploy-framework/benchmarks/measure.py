@@ -19,7 +19,7 @@ __all__ = ("FULL", "QUICK", "Effort", "Figure", "Outcome", "exactly", "figure", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """How much is run for a figure: rounds, calls in each timing, and interactions of a cassette."""
+    """How much is run for a figure: rounds, calls in a timing, interactions of a cassette."""
 
     rounds: int
     calls: int
@@ -104,4 +104,6 @@ class Outcome:
         if self.budget is None:
             return "no budget"
         median = round(self.ours.median, 2)
-        return "met" if (median >= self.budget if self.least else median <= self.budget) else "missed"  # fmt: skip
+        return (
+            "met" if (median >= self.budget if self.least else median <= self.budget) else "missed"
+        )

@@ -30,16 +30,20 @@ JSON: Final = (b"content-type", b"application/json")
 SSE: Final = (b"content-type", b"text/event-stream; charset=utf-8")
 TEXT: Final = (b"content-type", b"text/plain; charset=utf-8")
 
-WORDS: Final = ("The ", "quick ", "brown ", "fox ", "– ", "à ", "80 °C ", "🦊")
+WORDS: Final = ("The ", "quick ", "brown ", "fox ", "½ ", "à ", "80 °C ", "🦊")
 
 
-def _event(data: object, name: str = "") -> bytes:
+def _event(data: Any, name: str = "") -> bytes:
     text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
     return (f"event: {name}\n" if name else "").encode() + b"data: " + text.encode() + b"\n\n"
 
 
 def _openai() -> list[bytes]:
-    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "sim-1"}
+    chunk: dict[str, object] = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "model": "sim-1",
+    }
     return [
         *(_event({**chunk, "choices": [{"index": 0, "delta": {"content": w}}]}) for w in WORDS),
         _event({**chunk, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}),
@@ -67,7 +71,10 @@ def _anthropic() -> list[bytes]:
 
 
 def _lines() -> list[bytes]:
-    return [json.dumps({"done": n == 7, "response": w}).encode() + b"\n" for n, w in enumerate(WORDS)]  # fmt: skip
+    last = len(WORDS) - 1
+    return [
+        json.dumps({"done": n == last, "response": w}).encode() + b"\n" for n, w in enumerate(WORDS)
+    ]
 
 
 def _odd() -> list[bytes]:
@@ -104,7 +111,11 @@ _PLAIN: Final[dict[str, Answer]] = {
     "/v1/models": (200, (JSON,), b'{"object":"list","data":[{"id":"sim-1"},{"id":"sim-2"}]}'),
     "/v1/models/sim-1": (200, (JSON, (b"etag", b'"m1"')), b'{"id":"sim-1","owned_by":"us"}'),
     "/v1/models/none": (404, (JSON,), b'{"error":{"type":"not_found_error"}}'),
-    "/v1/embeddings": (200, (JSON,), b'{"data":[{"embedding":[1.0,-0.10,2.5e-7,1e3,0.30000000000000004]}]}'),
+    "/v1/embeddings": (
+        200,
+        (JSON,),
+        b'{"data":[{"embedding":[1.0,-0.10,2.5e-7,1e3,0.30000000000000004]}]}',
+    ),
     "/twice": (200, (JSON,), _TWICE),
     "/cookies": (
         200,

@@ -11,6 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,13 +27,13 @@ from keploy_framework.recording.recorder import Recorder
 from keploy_framework.redact import Redaction
 
 from .in_the_way import BODY, serve, server
-from .measure import Figure, Outcome, ratio
+from .measure import Outcome, ratio
 from .peers import cassettes, named
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
-    from .measure import Effort
+    from .measure import Effort, Figure
 
 __all__ = ("rows",)
 
@@ -132,14 +134,14 @@ def _recorded(effort: Effort, base: str) -> Generator[Outcome]:
                         block(calls)
                     return time.perf_counter() - began
 
-                peers[peer] = ratio(_FEW, lambda block=block: block(calls), taped)
+                peers[peer] = ratio(_FEW, partial(block, calls), taped)
             yield Outcome(
                 key=f"outbound.record.{name}",
                 title=f"record {calls} calls of {name}",
                 against="the same calls, live",
                 unit="x",
                 budget=1.5,
-                ours=ratio(effort.rounds, lambda block=block: block(calls), recording),
+                ours=ratio(effort.rounds, partial(block, calls), recording),
                 peers=peers,
             )
 
@@ -191,9 +193,7 @@ def _stubs(effort: Effort, baseline: Callable[[], float]) -> Generator[tuple[str
     base, calls = "http://recorded.invalid", min(100, effort.calls)
     many = min(_PEERS_AT, effort.many)
     if find_spec("respx") is not None:
-        import respx  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415 - it is in the group bench only
-
-        library: Any = respx
+        library: Any = import_module("respx")
         with library.mock(assert_all_called=False) as router, httpx.Client() as client:
             for number in range(many):
                 router.get(f"{base}/items/{number}").respond(200, content=BODY)
@@ -206,9 +206,7 @@ def _stubs(effort: Effort, baseline: Callable[[], float]) -> Generator[tuple[str
 
             yield f"{named('respx')} (httpx)", ratio(_FEW, baseline, routed)
     if find_spec("responses") is not None:
-        import responses  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415 - as above
-
-        other: Any = responses
+        other: Any = import_module("responses")
         with other.RequestsMock(assert_all_requests_are_fired=False) as mock:
             for number in range(many):
                 mock.get(f"{base}/items/{number}", body=BODY)

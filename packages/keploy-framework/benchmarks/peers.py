@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,21 +37,19 @@ def named(package: str) -> str:
 
 
 def _vcrpy(path: Path, *, record: bool) -> AbstractContextManager[object]:
-    import vcr  # type: ignore[import-untyped, import-not-found, unused-ignore] # noqa: PLC0415 - it is in the group bench only
-
     mode: Any = "new_episodes" if record else "none"
-    library: Any = vcr
-    made: Any = library.use_cassette(str(path), record_mode=mode, match_on=["method", "uri"])
-    return made  # type: ignore[no-any-return, unused-ignore]
+    library: Any = import_module("vcr")
+    made: AbstractContextManager[object] = library.use_cassette(
+        str(path), record_mode=mode, match_on=["method", "uri"]
+    )
+    return made
 
 
 def _cassetter(path: Path, *, record: bool) -> AbstractContextManager[object]:
-    import cassetter  # type: ignore[import-not-found, unused-ignore] # noqa: PLC0415 - as above
-
-    library: Any = cassetter
+    library: Any = import_module("cassetter")
     mode: Any = library.RecordMode.NEW_EPISODES if record else library.RecordMode.NONE
-    made: Any = library.use_cassette(path, record_mode=mode)
-    return made  # type: ignore[no-any-return, unused-ignore]
+    made: AbstractContextManager[object] = library.use_cassette(path, record_mode=mode)
+    return made
 
 
 CASSETTES: Final[dict[str, Callable[..., AbstractContextManager[object]]]] = {
@@ -86,8 +85,10 @@ def mitmproxy(upstream: str) -> Generator[tuple[str, str]]:
     """
     if shutil.which("uv") is None:
         raise RuntimeError("uv is needed to run it in an environment of its own")
-    clean = {key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}}  # fmt: skip
-    asked = subprocess.run(
+    clean = {
+        key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}
+    }
+    asked = subprocess.run(  # noqa: S603 - fixed words
         [*_MITMPROXY, "mitmdump", "--version"],
         capture_output=True,
         text=True,
@@ -100,7 +101,7 @@ def mitmproxy(upstream: str) -> Generator[tuple[str, str]]:
     name = f"mitmproxy {asked.stdout.partition('Mitmproxy:')[2].split()[0]}"
     port = _free_port()
     with tempfile.TemporaryDirectory() as folder:
-        running = subprocess.Popen(
+        running = subprocess.Popen(  # noqa: S603 - as above
             [*_MITMPROXY, "mitmdump", "--quiet", "--mode", f"reverse:{upstream}", "--listen-host",
              "127.0.0.1", "--listen-port", str(port), "--set", f"confdir={folder}",
              "--save-stream-file", str(Path(folder) / "flows")],

@@ -91,5 +91,8 @@ def rows(effort: Effort) -> Generator[Outcome]:
             unit="x",
             budget=None,
             ours=ratio(max(3, effort.rounds // 3), lambda: in_process(app, _CASES), replayed),
-            facts=(f"sending and matching alone: {each:.0f} µs a case, {1e6 / each:,.0f} cases a second",),
+            facts=(
+                f"sending and matching alone: {each:.0f} µs a case",
+                f"{1e6 / each:,.0f} cases a second",
+            ),
         )

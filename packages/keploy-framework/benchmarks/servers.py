@@ -46,7 +46,7 @@ def asgi_server(app: ASGIApp, *, lifespan: bool = False) -> Generator[str]:
 
     async def serve() -> None:
         task = asyncio.create_task(server.serve())
-        while not server.started and not task.done():
+        while not server.started and not task.done():  # noqa: ASYNC110 - it has no event for this
             await asyncio.sleep(0.005)
         if server.started:
             # A socket of its own making sends each piece at once; one that is handed in does not.

@@ -61,6 +61,10 @@ def _asked(base: str, ask: Ask) -> Got:
         return Got(0, (("raised", str(number)),), ((-float(number), nothing), (0.0, nothing)))
 
 
+def _sum(scores: list[Score], key: str) -> Figure:
+    return exactly(sum(getattr(one, key) for one in scores))
+
+
 def rows(effort: Effort) -> Generator[Outcome]:
     """Count over all corpora, for the worst way of recording."""
     known = corpora()
@@ -76,7 +80,7 @@ def rows(effort: Effort) -> Generator[Outcome]:
         by_way = {way: sum(getattr(one, key) for one in found) for way, found in scores.items()}
         worst = min(by_way, key=lambda way: by_way[way])
         beside: dict[str, Figure | str] = {
-            name: found if isinstance(found, str) else exactly(sum(getattr(one, key) for one in found))  # fmt: skip
+            name: found if isinstance(found, str) else _sum(found, key)
             for name, found in peers.items()
         }
         yield Outcome(

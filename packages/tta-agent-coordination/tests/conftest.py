@@ -43,10 +43,7 @@ TOPOLOGIES = ("redis-tls", "sentinel", "cluster") if "TTA_REDIS_CLUSTER" in os.e
 BACKENDS: list[Any] = [
     *("memory", "fakeredis", "redis", "redis-decoded", "redis-resp3", "redis-twice"),
     # What differs there lies outside this package: not once more in each environment.
-    *(
-        pytest.param(name, marks=pytest.mark.slow)
-        for name in (*TOPOLOGIES, *OTHERS)
-    ),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in (*TOPOLOGIES, *OTHERS)),
 ]
 
 # No deadline: a busy machine is no failure. Explaining a failure would take minutes with a server.

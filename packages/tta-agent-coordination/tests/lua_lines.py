@@ -175,7 +175,17 @@ def uncovered(seen: dict[bytes, set[int]]) -> tuple[list[Place], int]:
 def main(arguments: list[str]) -> int:
     """Run the tests and report; return the exit code."""
     seen = trace()
-    code = pytest.main([*(arguments or [*TESTS, *SELECTED]), "-q", "-n0", "--no-header"])
+    code = pytest.main(
+        [
+            *(arguments or [*TESTS, *SELECTED]),
+            "-q",
+            "-n0",
+            "--no-header",
+            "-p",
+            "no:randomly",
+            "--hypothesis-seed=1",
+        ]
+    )
     if code:
         return int(code)
     missed, total = uncovered(seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .application import Foreign, Made
@@ -18,7 +19,8 @@ __all__ = ("APP",)
 
 _QUERIES = {
     "add": {
-        "sql": "insert into books (title, author, year, price) values (:title, :author, :year, :price)",
+        "sql": "insert into books (title, author, year, price) "
+        "values (:title, :author, :year, :price)",
         "write": True,
     },
     "sell": {"sql": "delete from books where id = :id", "write": True},
@@ -55,15 +57,12 @@ class _Fresh:
         self.reset()
 
     def reset(self) -> None:
-        from datasette.app import (  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415 - it is not installed everywhere
-            Datasette,
-        )
-
+        application: Any = import_module("datasette.app")
         self._number += 1
         place = self._folder / str(self._number)
         place.mkdir()
         _fill(place / "shop.db")
-        self._datasette: Any = Datasette(
+        self._datasette: Any = application.Datasette(
             [str(place / "shop.db")],
             metadata={
                 "databases": {
@@ -74,7 +73,7 @@ class _Fresh:
                 }
             },
             settings={"num_sql_threads": 1, "template_debug": False},
-            secret="not a secret of anybody",
+            secret="not a secret of anybody",  # noqa: S106 - as it says
         )
         self._app: Any = self._datasette.app()
         self._ready = False

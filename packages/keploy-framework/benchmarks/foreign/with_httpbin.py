@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .application import Foreign, Made
@@ -16,9 +17,7 @@ __all__ = ("APP",)
 
 def _make(folder: Path) -> Made:
     del folder
-    import httpbin  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415 - it is not installed everywhere
-
-    app: Any = httpbin.app
+    app: Any = import_module("httpbin").app
     return Made(app.wsgi_app, lambda: None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .application import Foreign, Made
@@ -18,20 +19,13 @@ __all__ = ("APP",)
 
 def _make(folder: Path) -> Made:
     del folder
-    from moto.moto_server.werkzeug_app import (  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415 - it is not installed everywhere
-        DomainDispatcherApplication,
-        create_backend_app,
-    )
-
-    app: Any = DomainDispatcherApplication(create_backend_app)
+    server: Any = import_module("moto.moto_server.werkzeug_app")
+    backends: Any = import_module("moto.backends")
+    app: Any = server.DomainDispatcherApplication(server.create_backend_app)
 
     def reset() -> None:
-        from moto.backends import (  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415 - as above
-            get_backend,
-        )
-
         for service in ("s3", "dynamodb", "sqs", "sts"):
-            get_backend(service).reset()
+            backends.get_backend(service).reset()
 
     return Made(app, reset)
 

@@ -1,9 +1,10 @@
-"""pypiserver: a Bottle application that is a package index; with uploads, downloads and removals."""
+"""pypiserver: a Bottle application that is a package index; with uploads and removals."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .application import Foreign, Made
@@ -22,8 +23,7 @@ _LIST = """<?xml version="1.0"?><methodCall><methodName>search</methodName><para
 
 
 def _make(folder: Path) -> Made:
-    import pypiserver  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415 - it is not installed everywhere
-
+    package: Any = import_module("pypiserver")
     place = folder / "packages"
 
     def reset() -> None:
@@ -37,7 +37,7 @@ def _make(folder: Path) -> Made:
     def known(name: str, password: str) -> bool:
         return (name, password) == _ACCOUNT
 
-    app: Any = pypiserver.app(
+    app: Any = package.app(
         roots=[place],
         authenticate=["update", "download"],
         auther=known,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .application import Foreign, Made
@@ -24,10 +25,7 @@ _PATCH = """<?xml version="1.0"?><D:propertyupdate xmlns:D="DAV:" xmlns:Z="urn:z
 
 
 def _make(folder: Path) -> Made:
-    from wsgidav.wsgidav_app import (  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415 - it is not installed everywhere
-        WsgiDAVApp,
-    )
-
+    package: Any = import_module("wsgidav.wsgidav_app")
     place = folder / "share"
     held: list[Any] = []
 
@@ -37,7 +35,7 @@ def _make(folder: Path) -> Made:
         (place / "readme.txt").write_text("Read me.\n" * 20, encoding="utf-8")
         (place / "papers" / "note.txt").write_text("A note.", encoding="utf-8")
         held[:] = [
-            WsgiDAVApp(
+            package.WsgiDAVApp(
                 {
                     "provider_mapping": {"/": str(place)},
                     "simple_dc": {"user_mapping": {"*": {"ada": {"password": "lovelace"}}}},
@@ -51,7 +49,11 @@ def _make(folder: Path) -> Made:
         ]
 
     reset()
-    return Made(lambda environ, start: held[0](environ, start), reset)
+
+    def app(environ: Any, start: Any) -> Any:
+        return held[0](environ, start)
+
+    return Made(app, reset)
 
 
 def _session(client: httpx.Client) -> None:

@@ -76,7 +76,7 @@ def test_each_kind_of_change_changes_something(
     harness: Callable[[str], Any], kind: str, seed: int
 ) -> None:
     """A change that changes nothing would be missed by every replay, and say nothing."""
-    mutations = harness("mutations")
+    mutations = harness("changes")
     assert set(KINDS) == set(mutations.KINDS)
     before, after = answer(mutations, KINDS[kind]), answer(mutations, KINDS[kind])
 
@@ -88,7 +88,7 @@ def test_each_kind_of_change_changes_something(
 
 def test_values_that_are_noise_are_left_alone(harness: Callable[[str], Any]) -> None:
     """That they vary is what the noise says."""
-    mutations = harness("mutations")
+    mutations = harness("changes")
     noise = {"body.name", "body.n", "body.items", "body.deep"}
     same = answer(mutations, "json")
 

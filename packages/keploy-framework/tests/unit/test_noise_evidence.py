@@ -319,3 +319,37 @@ def test_any_text_may_be_asked_for_its_time(text: str) -> None:
 def test_what_only_looks_like_a_time_is_none(text: str) -> None:
     """Days that are not in the calendar, and numbers out of range."""
     assert instant(text) is None
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "id": st.uuids().map(str) | st.just("same"),
+                "n": st.integers(0, 50),
+                "at": st.datetimes().map(lambda when: when.isoformat() + "Z"),
+                "tags": st.permutations(["a", "b", "c"]),
+                "word": st.sampled_from(["x", "y"]),
+            }
+        ),
+        min_size=3,
+        max_size=5,
+    ),
+    st.randoms(),
+)
+def test_what_is_noise_does_not_depend_on_the_order_of_the_replays(
+    bodies: list[Any], chance: random.Random
+) -> None:
+    """The same replays in another order say the same of each place."""
+    first, *others = bodies
+    shuffled = list(others)
+    chance.shuffle(shuffled)
+
+    before = judged(first, *others)
+    after = judged(first, *shuffled)
+
+    # Whether numbers rise is a matter of order; whether they are asserted is not.
+    assert before.keys() == after.keys()
+    rising = {"counter", "number", "time"}
+    for path, evidence in before.items():
+        assert evidence.kind == after[path].kind or {evidence.kind, after[path].kind} & rising

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from keploy_framework.model import Direction, Exchange, Piece, Request, Response
 from keploy_framework.redact import Redaction, scan_text
 
-CHANCE = random.Random(5)  # noqa: S311 - chance for made-up ids
+CHANCE = random.Random(5)
 JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 TEXT = "text/plain"
@@ -32,7 +32,9 @@ def some_uuid() -> str:
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + CHANCE.randbytes(600)).decode()
 RSA = base64.b64encode(CHANCE.randbytes(294)).decode()
-SVG = base64.b64encode(b'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0h24"/></svg>').decode()
+SVG = base64.b64encode(
+    b'<svg xmlns="http://www.w3.org/2000/svg"><path d="M0 0h24"/></svg>'
+).decode()
 
 GITHUB: dict[str, Any] = {
     "id": 1296269,
@@ -97,7 +99,10 @@ OPENAI: dict[str, Any] = {
                 "tool_calls": [
                     {
                         "id": "call_abc123DEF456ghi789",
-                        "function": {"name": "find", "arguments": '{"query": "key = value", "n": 3}'},
+                        "function": {
+                            "name": "find",
+                            "arguments": '{"query": "key = value", "n": 3}',
+                        },
                     }
                 ],
             },
@@ -192,7 +197,8 @@ PAGE = f"""<!doctype html><html><head><meta charset="utf-8">
 <script src="/static/js/runtime~main.0a1b2c3d4e.js" nonce=""></script></head>
 <body data-page="{{&quot;name&quot;:&quot;Home&quot;,&quot;id&quot;:42}}">
 <form><input type="text" name="username" value="ada"><input name="q" value="secret santa 2024">
-<input type="password" name="password" placeholder="Password"><label for="password">Password:</label>
+<input type="password" name="password" placeholder="Password">
+<label for="password">Password:</label>
 <button name="submit" value="login-2024-spring">Sign in</button></form>
 <li>Key: value</li><dt>Session</dt><dd>{some_uuid()}</dd><time>2024-05-06T07:08:09Z</time>
 <img src="data:image/png;base64,{PNG}" alt="key"><a href="/reset/password">Forgot your password?</a>
@@ -205,7 +211,8 @@ XML = """<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/d
 </ListBucketResult>"""
 LOG = f"""2024-05-06 07:08:09,123 INFO [main] started in 1.25 s, pid=4711, build=5114f85
 127.0.0.1 - - [06/May/2024:07:08:09 +0000] "GET /users/42?page=2 HTTP/1.1" 200 1234 "-" "curl/8.4.0"
-level=info msg="token refreshed" user=ada duration=12ms trace_id={sha("t")[:32]} span_id={sha("s")[:16]}
+level=info msg="token refreshed" user=ada duration=12ms trace_id={sha("t")[:32]}
+span_id={sha("s")[:16]}
 commit {sha("c")[:40]} (HEAD -> main, tag: v1.2.3)
 password: required; token: string; secret: none; authentication failed for user ada
 sha256:{sha("i")}  image:latest
@@ -219,7 +226,9 @@ CODE = '''def login(password: str, token: str | None = None) -> Session:
     return Session(key=key, token=token, auth=self.auth)
 '''
 CSV = "id,name,email,created\n1,Ada,ada@example.com,2024-05-06\n2,Bob,bob@example.com,2024-05-07\n"
-YAML = "name: web\npassword:\n  type: string\nimage: nginx:1.25\nkey: value\ntokenUrl: https://h/t\n"
+YAML = (
+    "name: web\npassword:\n  type: string\nimage: nginx:1.25\nkey: value\ntokenUrl: https://h/t\n"
+)
 
 BODIES: dict[str, tuple[str, str]] = {
     "github": (JSON, json.dumps(GITHUB)),
@@ -255,7 +264,10 @@ HEADERS = (
     ("Content-MD5", "Q2hlY2sgSW50ZWdyaXR5IQ=="),
     ("Digest", f"sha-256={base64.b64encode(hashlib.sha256(b'x').digest()).decode()}"),
     ("Strict-Transport-Security", "max-age=31536000; includeSubDomains; preload"),
-    ("Content-Security-Policy", "default-src 'self'; script-src 'sha256-abc123=' https://h.example"),
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; script-src 'sha256-abc123=' https://h.example",
+    ),
     ("WWW-Authenticate", 'Bearer realm="h", error="invalid_token", error_description="it expired"'),
     ("Access-Control-Allow-Headers", "Authorization, Cookie, X-API-Key, X-CSRF-Token"),
     ("Vary", "Authorization, Cookie"),

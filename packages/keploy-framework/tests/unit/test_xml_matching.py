@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,8 @@ def test_a_content_type_says_that_it_is_xml(media: str) -> None:
         ("<a></a>", "<a><n>1</n></a>", ["body.a.n: added, 'n'"]),
         ("<a><n/><n/></a>", "<a><n/></a>", ["body.a.n: 2 elements became 1"]),
         ("<a><n>1</n><n>2</n></a>", "<a><n>1</n><n>3</n></a>", ["body.a.n[1]: '2' became '3'"]),
-        ("<a><n>1</n><n>2</n></a>", "<a><n>2</n><n>1</n></a>", ["body.a: the same elements in another order"]),
+        ("<a><n>1</n><n>2</n></a>", "<a><n>2</n><n>1</n></a>",
+         ["body.a: the same elements in another order"]),
         ("<a><b/><c/></a>", "<a><c/><b/></a>", ["body.a: the same elements in another order"]),
         ('<a k="1"/>', '<a k="2"/>', ["body.a.@k: '1' became '2'"]),
         ('<a k="1"/>', "<a/>", ["body.a.@k: missing, was '1'"]),
@@ -77,17 +78,18 @@ def test_a_schema_has_no_values() -> None:
     assert body_differences(old, b"<a><n>1</n></a>", content_type=XML, rules=rules)
 
 
+def _leaf(tag: str, text: str) -> str:
+    return f"<{tag}>{text}</{tag}>"
+
+
+def _branch(tag: str, children: list[str]) -> str:
+    return f"<{tag}>{''.join(children)}</{tag}>"
+
+
+TAGS = st.sampled_from("abc")
 TREES = st.recursive(
-    st.builds(
-        lambda tag, text: f"<{tag}>{text}</{tag}>",
-        st.sampled_from("abc"),
-        st.text("xyz 12", max_size=4),
-    ),
-    lambda inner: st.builds(
-        lambda tag, children: f"<{tag}>{''.join(children)}</{tag}>",
-        st.sampled_from("abc"),
-        st.lists(inner, max_size=3),
-    ),
+    st.builds(_leaf, TAGS, st.text("xyz 12", max_size=4)),
+    lambda inner: st.builds(_branch, TAGS, st.lists(inner, max_size=3)),
     max_leaves=8,
 )
 
@@ -100,9 +102,9 @@ def test_documents_differ_exactly_if_they_are_not_the_same(old: str, new: str) -
     assert b is not None
 
     def told(text: str) -> str:
-        tree = ElementTree.fromstring(text)  # noqa: S314 - made here
+        tree = ET.fromstring(text)  # noqa: S314 - made here
         for element in tree.iter():
             element.text = element.text if (element.text or "").strip() else None
-        return ElementTree.tostring(tree, encoding="unicode")
+        return ET.tostring(tree, encoding="unicode")
 
     assert bool(list(xml_differences(a, b))) == (told(old) != told(new))

@@ -153,13 +153,13 @@ async def test_after_a_timeout_the_same_request_can_be_made_again(make_real: Mak
 async def test_a_request_that_has_expired_is_not_handed_out(make_real: Make) -> None:
     """Even if nobody could withdraw it: its time to live is the requester's patience."""
     coordinator = make_real()
-    asking = asyncio.create_task(coordinator.request(question(), timeout=0.04))
+    asking = asyncio.create_task(coordinator.request(question(), timeout=0.5))
     while (await coordinator.stats(WRITER)).waiting == 0:  # noqa: ASYNC110 - it may be a server
         await asyncio.sleep(0.001)
     received = await coordinator.receive(WRITER, 0.01)
     assert received is not None
     assert received.time_left is not None
-    assert 0 < received.time_left <= 0.04
+    assert 0 < received.time_left <= 0.5
     assert received.expires_at is not None
 
     with pytest.raises(RequestTimeout):
@@ -362,7 +362,7 @@ async def test_requests_cancelled_at_random_moments_leave_nothing(make_real: Mak
             await asyncio.sleep(n * 0.0001)
             asking.cancel()
             await asyncio.wait([asking])
-        answer = await coordinator.request(question("last"), timeout=5)
+        answer = await coordinator.request(question("last"), timeout=20)
 
     assert answer.payload == {"echo": {}}
     stats = await coordinator.stats(WRITER)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tta_agent_coordination import MessageType, RedisMessageCoordinator
-from tta_agent_coordination.server.client import unswallowed
+from tta_agent_coordination.server.client import PATIENCE, unswallowed
 from tta_agent_coordination.testing import ASKER, WRITER, RedisServer, sample
 
 if TYPE_CHECKING:
@@ -142,3 +143,18 @@ async def test_a_time_limit_outside_still_works() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_a_time_limit_of_the_client_is_no_cancellation() -> None:
+    """Not even when it passes at the very moment at which we look for swallowed ones."""
+    loop = asyncio.get_running_loop()
+
+    async def limited() -> None:
+        async with asyncio.timeout(PATIENCE - 0.0005):
+            await asyncio.Event().wait()
+
+    for _ in range(10):
+        # Both timers are then due in one turn of the loop.
+        loop.call_later(PATIENCE - 0.004, time.sleep, 0.008)
+        with pytest.raises(TimeoutError):
+            await unswallowed(limited())

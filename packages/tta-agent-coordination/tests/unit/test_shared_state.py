@@ -257,7 +257,7 @@ async def test_a_slow_watcher_sees_the_latest_only(make: Make) -> None:
 
 async def test_a_watcher_is_told_of_an_end_when_it_is_due(make_real: Make) -> None:
     state = make_real()
-    await state.set("key", 1, ttl=0.05)
+    await state.set("key", 1, ttl=0.4)
     async with aclosing(state.watch("key")) as entries:
         assert (await anext(entries)).exists
         gone = await asyncio.wait_for(anext(entries), 10)

@@ -68,6 +68,23 @@ async def test_so_is_one_that_comes_as_it_is_stopped(moment: int) -> None:
     assert (stats.leased, stats.waiting) == (0, 1)
 
 
+@pytest.mark.parametrize("moment", range(24))
+async def test_all_tasks_may_be_cancelled_at_once(moment: int) -> None:
+    """As `asyncio.run` does at its end: the work may end before the worker looks at it."""
+    coordinator = InMemoryMessageCoordinator()
+    others = asyncio.all_tasks()
+    running = asyncio.create_task(AgentWorker(coordinator, WRITER, never).run())
+    await ticks(10)
+    await coordinator.send_message(sample("a").sender, WRITER, sample("a"))
+    await ticks(moment)
+    for task in asyncio.all_tasks() - others:
+        task.cancel()
+    await asyncio.wait([running])
+
+    stats = await coordinator.stats(WRITER)
+    assert (stats.leased, stats.waiting) == (0, 1)
+
+
 async def test_a_consumer_that_is_cancelled_as_it_ends_leaves_no_task() -> None:
     class Slow(InMemoryMessageCoordinator):
         async def renew(self, tokens: Any, seconds: float) -> Any:

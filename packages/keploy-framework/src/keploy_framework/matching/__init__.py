@@ -8,9 +8,10 @@ from keploy_framework.matching.answers import (
     answer_differences,
     decoded_body,
 )
+from keploy_framework.matching.assertions import ASSERTIONS, assertion_differences
 from keploy_framework.matching.bodies import BodyKind, body_differences, body_kind
 from keploy_framework.matching.difference import Difference, DifferenceKind, Excuses
-from keploy_framework.matching.flaky_headers import FLAKY_HEADERS
+from keploy_framework.matching.flaky_headers import FLAKY_HEADERS, VOLATILE_HEADERS
 from keploy_framework.matching.json_value import NotJSONError, parsed
 from keploy_framework.matching.json_walk import JSONRules, json_differences
 from keploy_framework.matching.keploy_rules import KeployNoise, KeployVerdict, keploy_verdict
@@ -31,9 +32,11 @@ from keploy_framework.matching.request_key import (
 from keploy_framework.matching.same_secrets import SameSecrets
 
 __all__ = (
+    "ASSERTIONS",
     "DEFAULT_MATCH_ON",
     "FLAKY_HEADERS",
     "FRAMING_HEADERS",
+    "VOLATILE_HEADERS",
     "BodyKind",
     "Difference",
     "DifferenceKind",
@@ -53,6 +56,7 @@ __all__ = (
     "RequestRules",
     "SameSecrets",
     "answer_differences",
+    "assertion_differences",
     "body_differences",
     "body_kind",
     "decoded_body",

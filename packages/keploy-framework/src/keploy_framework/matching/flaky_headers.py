@@ -1,10 +1,40 @@
-"""Request headers that differ from call to call and say nothing: never a reason for a miss."""
+"""Headers that differ from call to call and say nothing: never a reason for a miss."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ("FLAKY_HEADERS",)
+__all__ = ("FLAKY_HEADERS", "VOLATILE_HEADERS")
+
+VOLATILE_HEADERS: Final = frozenset(
+    {
+        "b3",
+        "cf-ray",
+        "date",
+        "request-id",
+        "traceparent",
+        "tracestate",
+        "uber-trace-id",
+        "x-amz-cf-id",
+        "x-amz-id-2",
+        "x-amz-request-id",
+        "x-amzn-requestid",
+        "x-amzn-trace-id",
+        "x-b3-parentspanid",
+        "x-b3-spanid",
+        "x-b3-traceid",
+        "x-client-trace-id",
+        "x-cloud-trace-context",
+        "x-correlation-id",
+        "x-datadog-parent-id",
+        "x-datadog-trace-id",
+        "x-github-request-id",
+        "x-ms-request-id",
+        "x-request-id",
+        "x-trace-id",
+    }
+)
+"""Headers, in lower case, that a server makes anew for each answer: times, requests, traces."""
 
 FLAKY_HEADERS: Final = frozenset(
     {

@@ -10,10 +10,11 @@ import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from keploy_framework.matching.flaky_headers import VOLATILE_HEADERS
 from keploy_framework.matching.json_value import NotJSONError, Number, Repeated, parsed, type_name
-from keploy_framework.matching.json_walk import json_differences
+from keploy_framework.matching.json_walk import JSONRules, json_differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,6 +144,10 @@ class KeployNoise:
         """Return the entry for a key at any depth."""
         return self._globals.get(key.lower())
 
+    def names(self, name: str) -> bool:
+        """Say whether an entry speaks of a header."""
+        return any(key in name.lower() for key, _ in self._headers)
+
     def header(self, name: str, value: str) -> bool:
         """Say whether a header does not count; ``header`` alone hides all of them."""
         lowered = name.lower()
@@ -159,6 +164,9 @@ def keploy_verdict(
     noise: KeployNoise | None = None,
     ignore_ordering: bool = True,
     compare_all: bool = False,
+    auto_header_noise: bool = False,
+    schema_match: bool = False,
+    pass_additions: bool = False,
 ) -> KeployVerdict:
     """Return what Keploy would say.
 
@@ -168,6 +176,11 @@ def keploy_verdict(
         noise: What is excused.
         ignore_ordering: Whether the elements of arrays may stand in any order.
         compare_all: Whether bodies that are no JSON are compared, too.
+        auto_header_noise: Whether times, and ids of requests and traces, in headers that both
+            answers have may differ (`disableAutoHeaderNoise` off).
+        schema_match: Whether only the keys and types of JSON count (`schemaMatch`).
+        pass_additions: Whether a body passes that has only gained fields
+            (`autoPassHTTPResponseSchemaAddition`).
 
     Example:
         >>> verdict = keploy_verdict((200, (), b"[1, 2]"), (200, (), b"[2, 1]"))
@@ -175,16 +188,32 @@ def keploy_verdict(
         True
     """
     noise = noise or KeployNoise()
-    body = _body(expected[2], actual[2], noise, ordered=not ignore_ordering, every=compare_all)
+    how = _How(
+        ordered=not ignore_ordering,
+        every=compare_all,
+        schema=schema_match,
+        additions=pass_additions,
+    )
+    body = _body(expected[2], actual[2], noise, how)
+    volatile = VOLATILE_HEADERS if auto_header_noise else frozenset[str]()
     return KeployVerdict(
         status=expected[0] == actual[0],
-        headers=_headers(expected[1], actual[1], noise, body_passed=body),
+        headers=_headers(expected[1], actual[1], noise, volatile, body_passed=body),
         body=body,
     )
 
 
-def _body(
-    expected: bytes, actual: bytes, noise: KeployNoise, *, ordered: bool, every: bool
+class _How(NamedTuple):
+    """How bodies are compared: in order, all kinds, types only, additions allowed."""
+
+    ordered: bool
+    every: bool
+    schema: bool
+    additions: bool
+
+
+def _body(  # noqa: PLR0911 - one for each way to be sure
+    expected: bytes, actual: bytes, noise: KeployNoise, how: _How
 ) -> bool:
     try:
         came = parsed(actual)
@@ -194,15 +223,18 @@ def _body(
     if noise.whole_body:
         return True
     if not is_json:
-        return not every or expected == actual
+        return not how.every or expected == actual
     try:
         recorded = parsed(expected)
     except NotJSONError:
         return expected == actual
     if type_name(recorded) != type_name(came):
         return False
+    if how.schema:
+        return not json_differences(recorded, came, rules=JSONRules(schema_only=True), most=1)
     try:
-        return _Comparison(noise, ordered=ordered).same("", recorded, came, relaxed=False)
+        comparison = _Comparison(noise, ordered=how.ordered, additions=how.additions)
+        return comparison.same("", recorded, came, relaxed=False)
     except RecursionError:
         # So deep that only the walk without recursion, which excuses nothing, can say.
         return not json_differences(recorded, came, most=1)
@@ -211,9 +243,10 @@ def _body(
 class _Comparison:
     """One comparison of two JSON values; ``relaxed`` is under an entry with patterns."""
 
-    def __init__(self, noise: KeployNoise, *, ordered: bool) -> None:
+    def __init__(self, noise: KeployNoise, *, ordered: bool, additions: bool) -> None:
         self._noise = noise
         self._ordered = ordered
+        self._additions = additions
 
     def same(self, path: str, expected: JSON, actual: JSON, *, relaxed: bool) -> bool:
         """Say whether Keploy takes the values for equal."""
@@ -247,7 +280,7 @@ class _Comparison:
                 continue
             if not self.same(below, value, actual[key], relaxed=relaxed):
                 return False
-        return all(
+        return self._additions or all(
             self._excused(prefix, key, actual[key]) for key in actual.keys() - expected.keys()
         )
 
@@ -304,12 +337,22 @@ def _key_excuses(entry: _Patterns, expected: JSON, actual: JSON) -> bool:
     return entry.match(_last(actual))
 
 
-def _headers(expected: Headers, actual: Headers, noise: KeployNoise, *, body_passed: bool) -> bool:
+def _headers(
+    expected: Headers,
+    actual: Headers,
+    noise: KeployNoise,
+    volatile: frozenset[str],
+    *,
+    body_passed: bool,
+) -> bool:
     mine, theirs = _values(expected), _values(actual)
     for name in {**mine, **theirs}:
         if mine.get(name) == theirs.get(name):
             continue
         if name == "content-length" and body_passed and name in mine and name in theirs:
+            continue
+        # What a case says of a header itself holds; a header that only one side has is a change.
+        if name in volatile and name in mine and name in theirs and not noise.names(name):
             continue
         if not noise.header(name, (theirs.get(name) or mine.get(name) or [""])[0]):
             return False

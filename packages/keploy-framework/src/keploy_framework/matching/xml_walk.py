@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from keploy_framework.matching.difference import Difference
 
@@ -26,8 +26,8 @@ def xml_tree(body: bytes) -> Element | None:
     if b"<!" in body.replace(b"<!--", b"").replace(b"<![CDATA[", b""):
         return None
     try:
-        return ElementTree.fromstring(body)  # noqa: S314 - it has no document type, so no entities
-    except (ElementTree.ParseError, ValueError, LookupError):
+        return ET.fromstring(body)  # noqa: S314 - it has no document type, so no entities
+    except (ET.ParseError, ValueError, LookupError):
         return None
 
 
@@ -144,4 +144,4 @@ def _reordered(old: Element, new: Element) -> bool:
 
 def _flat(element: Element) -> str:
     """Return an element as one text, for comparison."""
-    return ElementTree.tostring(element, encoding="unicode").strip()
+    return ET.tostring(element, encoding="unicode").strip()

@@ -88,7 +88,5 @@ def _part(values: Sequence[str]) -> str | None:
 
 def alternatives(patterns: Sequence[str]) -> str:
     """Return one pattern that fits what one of several fits, without the groups that name kinds."""
-    bare = [
-        _NAMED.sub("(?:", pattern).removeprefix("^").removesuffix("$") for pattern in patterns
-    ]
+    bare = [_NAMED.sub("(?:", pattern).removeprefix("^").removesuffix("$") for pattern in patterns]
     return f"^(?P<tta_text>{'|'.join(dict.fromkeys(bare))})$"

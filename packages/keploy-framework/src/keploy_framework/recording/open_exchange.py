@@ -101,7 +101,7 @@ class OpenExchange:
         self._spare = OPEN_COST - _BARE_COST
         self._done = False
         self._elapsed = 0.0
-        self.id = intake.next_id()
+        self.id: str = intake.next_id()
         self._started = intake.clock.wall_ns()
         self._began = intake.clock.monotonic()
 

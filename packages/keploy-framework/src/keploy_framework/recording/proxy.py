@@ -182,8 +182,8 @@ class _Line:
     def __init__(self, proxy: RecordingProxy, recorder: Sink) -> None:
         self._proxy = proxy
         self._recorder = recorder
-        self.client = _Client(self)
-        self.server = _Server(self)
+        self.client: _Client = _Client(self)
+        self.server: _Server = _Server(self)
         self._tap: ConnectionTap | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._early: list[bytes] = []

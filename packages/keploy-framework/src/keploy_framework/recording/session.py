@@ -59,7 +59,7 @@ class Session:
         parent: The parent of that process.
         parent_started: When the parent started.
         group: Its process group.
-        argv: Its command line.
+        argv: Its program, and how many arguments that has; they may hold passwords.
         host: Its machine.
         test_set: The test set that it records into; None for the next number.
     """
@@ -274,7 +274,9 @@ def _describe(test_set: str | None) -> Session:
         parent=parent,
         parent_started=start_of(parent),
         group=os.getpgrp() if sys.platform != "win32" else 0,
-        argv=tuple(sys.argv) or ("python",),
+        argv=(Path(sys.argv[0]).name, f"with {len(sys.argv) - 1} arguments")
+        if sys.argv
+        else ("python",),
         host=socket.gethostname(),
         test_set=test_set,
     )

@@ -232,7 +232,9 @@ class Finder:
     def _inside(self, depth: int) -> Callable[[str], list[Span]]:
         return lambda value: self._string(value, depth + 1)
 
-    def _by_content(self, text: str, content_type: str, depth: int = 0) -> Iterator[Span]:
+    def _by_content(  # noqa: C901 - one branch a kind
+        self, text: str, content_type: str, depth: int = 0
+    ) -> Iterator[Span]:
         media = media_type(content_type)
         yield from self._disguised(text, depth)
         if media.startswith("multipart/"):

@@ -127,7 +127,7 @@ def unescaped(raw: str) -> str:
     return _decoded(raw).value if "\\" in raw else raw
 
 
-def fields(  # noqa: C901 - one pass, one branch for each thing that a string can be
+def fields(  # noqa: C901, PLR0912 - one pass, one branch for each thing that a string can be
     text: str,
     names: Names,
     inside: Callable[[str], Iterable[Span]] | None = None,

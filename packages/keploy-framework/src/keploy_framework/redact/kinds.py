@@ -75,7 +75,8 @@ def _kind(
     listed = tuple(literals.split())
     if not gate:
         gate = next((sign for sign in "_-." if all(sign in literal for literal in listed)), "")
-    compiled = re.compile(before + pattern)
+    # Text is read byte by byte: what Unicode calls blanks may be half of a letter.
+    compiled = re.compile(before + pattern, re.ASCII)
     return Kind(name, listed, compiled, confirm, in_run, gate, in_run and starts)
 
 

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 __all__ = ("json_pairs", "option_pairs", "xml_pairs")
 
 _STRING: Final = r'"((?:[^"\\]++|\\.){0,4096}+)"'
-_BETWEEN: Final = r'(?:\s*+,\s*+"[^"\\]{1,64}+"\s*+:\s*+(?:"[^"\\]{0,256}+"|[A-Za-z0-9.+-]{1,20}+)){0,3}?\s*+,\s*+'
+_BETWEEN: Final = (
+    r'(?:\s*+,\s*+"[^"\\]{1,64}+"\s*+:\s*+(?:"[^"\\]{0,256}+"|[A-Za-z0-9.+-]{1,20}+)){0,3}?'
+    r"\s*+,\s*+"
+)
 _NAME: Final = r'"(?:[Nn]ame|[Kk]ey|[Ff]ield|[Hh]eader|[Pp]arameter)"\s*+:\s*+"([^"\\]{2,64}+)"'
 _VALUE: Final = r'"(?:[Vv]alue|[Pp]arameter[Vv]alue)"\s*+:\s*+' + _STRING
 _NAME_FIRST: Final = re.compile(_NAME + _BETWEEN + _VALUE)
@@ -30,15 +33,19 @@ _TUPLE: Final = re.compile(
     r"((?:[^\"'\\]++|\\.){1,4096}+)\3\s{0,40}+[\])]"
 )
 _OPTION: Final = re.compile(
-    r"(?<![\w-])--?([A-Za-z][\w-]{2,40}+)(?:[ \t]{1,4}|=)([\"']?)([^\s\"'`$<>\[{-][^\s\"'`]{3,512}+)\2"
+    r"(?<![\w-])--?([A-Za-z][\w-]{2,40}+)(?:[ \t]{1,4}|=)([\"']?)"
+    r"([^\s\"'`$<>\[{-][^\s\"'`]{3,512}+)\2",
+    re.ASCII,
 )
 _SETTING: Final = re.compile(
     r"<(?:add|property|param|entry|setting|variable|item|string|init-param)\b[^<>]{0,512}?"
     r"\b(?:name|key)\s{0,4}=\s{0,4}[\"']([^\"'<>]{2,64}+)[\"'][^<>]{0,512}+>",
     re.IGNORECASE,
 )
-_SET_TO: Final = re.compile(r"\bvalue\s{0,4}=\s{0,4}(?:\"([^\"<>]{1,4096}+)\"|'([^'<>]{1,4096}+)')")
-_CONTENT: Final = re.compile(r"\s{0,64}+(?:<value>\s{0,64}+)?([^<\s][^<]{0,4096}+)</")
+_SET_TO: Final = re.compile(
+    r"\bvalue\s{0,4}=\s{0,4}(?:\"([^\"<>]{1,4096}+)\"|'([^'<>]{1,4096}+)')", re.ASCII
+)
+_CONTENT: Final = re.compile(r"\s{0,64}+(?:<value>\s{0,64}+)?([^<\s][^<]{0,4096}+)</", re.ASCII)
 _ENTRY: Final = re.compile(
     r"<(key|name|param-name)>([^<]{2,64}+)</\1>\s{0,64}+<(?:string|value|param-value)>\s{0,64}+"
     r"(?:<string>)?([^<\s][^<]{0,4096}+)<",
@@ -63,9 +70,9 @@ def json_pairs(
             for match in pattern.finditer(text):
                 yield from _pair(match[name], match[value], match.start(value), names, header)
     for match in _TUPLE.finditer(text):
-        named, value = match[2], match[4]
-        if names.header(named) and (" " in value or "=" in value or looks_secret(value)):
-            yield from _moved(header(named, value), match.start(4))
+        named, held = match[2], match[4]
+        if names.header(named) and (" " in held or "=" in held or looks_secret(held)):
+            yield from _moved(header(named, held), match.start(4))
 
 
 def _pair(

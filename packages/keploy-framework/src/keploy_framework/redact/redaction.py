@@ -348,7 +348,11 @@ def _bare(text: str) -> str:
 
 
 def _readable(bare: str) -> str:
-    return bare.encode("latin-1").decode("utf-8", "surrogatepass")
+    data = bare.encode("latin-1", "replace")
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:  # a secret ended within a letter
+        return data.decode("utf-8", "replace")
 
 
 def _shape(headers: Headers) -> tuple[str, str, str]:

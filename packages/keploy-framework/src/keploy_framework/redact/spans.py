@@ -119,16 +119,12 @@ def _kept_apart(ends: list[int], pieces: Sequence[bytes], length: int) -> list[i
 
     Only where a text has become shorter than it had pieces, the last ones are empty.
     """
+    owed = min(sum(map(bool, pieces)), length)
     start = 0
     for number, piece in enumerate(pieces):
-        ends[number] = start = max(ends[number], min(start + bool(piece), length))
-    limit = length
-    for number in range(len(pieces) - 1, 0, -1):
-        ends[number] = min(ends[number], limit)
-        if pieces[number]:
-            limit = max(ends[number] - 1, 0)
-    ends[0] = min(ends[0], max(limit, 1 if pieces[0] else 0))
-    start = 0
-    for number, end in enumerate(ends):
-        ends[number] = start = max(end, start)
+        least = start
+        if piece:
+            owed = max(owed - 1, 0)
+            least = min(start + 1, length)
+        ends[number] = start = max(least, min(ends[number], length - owed))
     return ends

@@ -18,7 +18,7 @@ __all__ = ("columns",)
 _HEAD: Final = re.compile(r"[^\r\n]{1,8192}+")
 
 
-def columns(text: str, names: Names) -> Iterator[Span]:
+def columns(text: str, names: Names) -> Iterator[Span]:  # noqa: C901 - one pass
     r"""Yield the cells below a telling name in the first line.
 
     Example:

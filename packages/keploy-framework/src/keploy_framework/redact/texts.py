@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_plus
 
-from keploy_framework.redact.hints import name_starts
 from keploy_framework.redact.embedded import percent_decoded_spans
+from keploy_framework.redact.hints import name_starts
 from keploy_framework.redact.names import AUTH_HEADERS, NOTHING, normal
 from keploy_framework.redact.placeholders import is_placeholder
 from keploy_framework.redact.spans import Span
@@ -23,7 +23,7 @@ _ASSIGNMENT: Final = re.compile(
     r"(?<![\w.$-])([A-Za-z_$][\w.$-]{1,63}+)[\"'\\\]]{0,3}([ \t]{0,4}(?:=>|:=|[:=])[ \t]{0,4})"
     r"(\\?[\"'])?"
 )
-_BARE: Final = re.compile(r"[^\s\"'`&,;<>(){}\[\]|\\]{1,4096}+")
+_BARE: Final = re.compile(r"[^\s\"'`&,;<>(){}\[\]|\\]{1,4096}+", re.ASCII)
 _LINE: Final = re.compile(r"[^\r\n\"']{1,8192}+")
 _LINE_IN_STRING: Final = re.compile(r"[^\r\n\"'\\]{1,8192}+")
 _STRING_HINTS: Final = (
@@ -33,12 +33,12 @@ _STRING_HINTS: Final = (
 _WORD: Final = re.compile(r"[A-Za-z_.]+")
 _LINE_HEADERS: Final = AUTH_HEADERS | {"cookie", "setcookie"}
 _CURL_USER: Final = re.compile(
-    r"(?<!\S)(?:-u|--user)[ =]{1,3}[\"']?([^\s:'\"]{1,128}+):([^\s'\"]{1,256}+)"
+    r"(?<!\S)(?:-u|--user)[ =]{1,3}[\"']?([^\s:'\"]{1,128}+):([^\s'\"]{1,256}+)", re.ASCII
 )
 _PAIR: Final = re.compile(r"(?:\A|(?<=[&;]))([^&=;]{1,256}+)=([^&;]*+)")
 _COOKIE: Final = re.compile(r"(?:\A|(?<=;))[ \t]*+(?:([^=;,\s\"]{0,256}+)=)?+([^;]*+)")
 _NEXT_COOKIE: Final = re.compile(r",(?=[ \t]*+[^=;,\s\"]{1,256}+=)")
-_PROTOCOL: Final = re.compile(r"[^,\s]++")
+_PROTOCOL: Final = re.compile(r"[^,\s]++", re.ASCII)
 _KUBERNETES: Final = "base64url.bearer.authorization.k8s.io."
 _CREDENTIAL_NAMES: Final = frozenset({"auth", "authentication", "authorization", "bearer", "jwt"})
 _SCHEME: Final = re.compile(r"\s*+([A-Za-z][A-Za-z0-9-]{1,40}+)\s++(\S.*+)", re.DOTALL)
@@ -126,19 +126,21 @@ def _is_prose(name: str, line: str) -> bool:
 
 def _assigned(text: str, names: Names) -> Iterator[re.Match[str]]:
     """Yield what looks like an assignment to a name that may be a telling one, in order."""
-    if names.has_own_fields:
-        yield from _ASSIGNMENT.finditer(text)
-        return
-    for start in name_starts(text):
-        match = _ASSIGNMENT.match(text, start)
-        if match is not None:
+    found: Iterable[re.Match[str] | None] = (
+        _ASSIGNMENT.finditer(text)
+        if names.has_own_fields
+        else (_ASSIGNMENT.match(text, start) for start in name_starts(text))
+    )
+    for match in found:
+        # The kind of a placeholder is no name.
+        if match is not None and not text.endswith("redacted:", 0, match.start()):
             yield match
 
 
 def _named(name: str, value: str, names: Names, between: str) -> str | None:
     """Return the kind of a value behind a telling name; ``between`` is "" if it had quotes."""
-    if not value or value.startswith(_TEMPLATE) or is_placeholder(value):
-        return None
+    if not value.strip("\\'\"") or value.startswith(_TEMPLATE) or is_placeholder(value):
+        return None  # a shell writes one quote as four signs
     if between and (not _telling(value, between) or normal(value) == normal(name)):
         return None
     return names.field(name, value, query="=" in between)
@@ -164,7 +166,7 @@ def _telling(value: str, between: str) -> bool:
 
 def _shifted(spans: Iterable[Span], by: int) -> Iterator[Span]:
     for span in spans:
-        yield span._replace(start=span.start + by, end=span.end + by)
+        yield Span(span.start + by, span.end + by, span.kind, span.value, span.quoted)
 
 
 def header(name: str, value: str, names: Names) -> Iterator[Span]:
@@ -302,7 +304,9 @@ def _part(
     names: Names,
     content: Callable[[str, str], Iterable[Span]],
 ) -> Iterator[Span]:
-    name = _NAME.search(head)
+    name = _NAME.search(head) if "ame=" in head.lower() else None
+    if name is None and len(value) < _SHORT:
+        return
     kind = names.field(name[1] or name[2] or "", value, query=True, sent=True) if name else None
     if kind is not None and not is_placeholder(value):
         yield Span(start, start + len(value), kind, value)

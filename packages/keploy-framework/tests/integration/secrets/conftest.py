@@ -85,7 +85,7 @@ def b64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-Say = Callable[[str], "str | bytes"]
+Say = Callable[[str], str | bytes]
 
 
 def asked(name: str, kind: str, say: Say, secret: str = "", **rest: Any) -> Plant:
@@ -93,9 +93,7 @@ def asked(name: str, kind: str, say: Say, secret: str = "", **rest: Any) -> Plan
     secret = secret or fresh()
     said = say(secret)
     body = said if isinstance(said, bytes) else said.encode()
-    return Plant(
-        name=name, secrets=(secret,), headers=(("Content-Type", kind),), body=body, **rest
-    )
+    return Plant(name=name, secrets=(secret,), headers=(("Content-Type", kind),), body=body, **rest)
 
 
 def answered(name: str, kind: str, say: Say, secret: str = "", **rest: Any) -> Plant:
@@ -179,7 +177,7 @@ HEADERS = (
     headed("key as test name", "Keploy-Test-Name", lambda s: s, "sk-ant-api03-nameABCDEF012345"),
 )
 
-TARGETS = (
+TARGETS: tuple[tuple[str, Callable[[str], str]], ...] = (
     ("query", lambda s: f"/a?api_key={s}&n=1"),
     ("token in a query", lambda s: f"/a?n=1&token={s}"),
     ("percent-encoded name", lambda s: f"/a?%70assword={s}"),
@@ -254,7 +252,7 @@ BODIES = (
     asked("yaml", "application/yaml", lambda s: f"db:\n  password: {s}\n", "supersecretword2"),
     asked("toml", "application/toml", lambda s: f"password = '{s}'\n", "supersecretword3"),
     asked("curl", TEXT, lambda s: f"curl -H 'X-Api-Key: {s}' -u ada:{s} https://h.example"),
-    asked("options", TEXT, lambda s: f"psql --password={s}; app --api-key \"{s}\" --token {s}"),
+    asked("options", TEXT, lambda s: f'psql --password={s}; app --api-key "{s}" --token {s}'),
     asked("compressed", JSON, lambda s: gzip.compress(json.dumps({"password": s}).encode())),
 )
 
@@ -277,60 +275,136 @@ ANSWERS = (
     answered(
         "wrapped base64",
         JSON,
-        lambda s: json.dumps({"d": base64.encodebytes(f"{'x' * 90} password={s}\n".encode()).decode()}),
+        lambda s: json.dumps(
+            {"d": base64.encodebytes(f"{'x' * 90} password={s}\n".encode()).decode()}
+        ),
     ),
     answered("base64 body", TEXT, lambda s: b64(json.dumps({"password": s}))),
-    answered("key in base64", JSON, lambda s: json.dumps({"d": b64(f"a {s} b")}), "AKIAQWERTYUIOPASDFGH"),
-    answered("private key", JSON, lambda s: json.dumps({"k": (
-        f"-----BEGIN RSA PRIVATE KEY-----\n{s}\n-----END RSA PRIVATE KEY-----\n")}), "QUJD" * 16),
+    answered(
+        "key in base64", JSON, lambda s: json.dumps({"d": b64(f"a {s} b")}), "AKIAQWERTYUIOPASDFGH"
+    ),
+    answered(
+        "private key",
+        JSON,
+        lambda s: json.dumps(
+            {"k": (f"-----BEGIN RSA PRIVATE KEY-----\n{s}\n-----END RSA PRIVATE KEY-----\n")}
+        ),
+        "QUJD" * 16,
+    ),
     answered("input", HTML, lambda s: f'<input type="hidden" name="csrf_token" value="{s}">'),
     answered("bare input", HTML, lambda s: f"<input type=hidden name=csrf_token value={s}>"),
     answered("text area", HTML, lambda s: f'<textarea name="private_key" rows=3>{s}</textarea>'),
     answered("meta", HTML, lambda s: f'<meta name="csrf-token" content="{s}">'),
     answered("script", HTML, lambda s: f"<script>var apiKey = '{s}'</script>"),
-    answered("page data", HTML, lambda s: f'<div data-p="{{&quot;accessToken&quot;:&quot;{s}&quot;}}">'),
+    answered(
+        "page data", HTML, lambda s: f'<div data-p="{{&quot;accessToken&quot;:&quot;{s}&quot;}}">'
+    ),
     answered("callback", "application/javascript", lambda s: f'cb({{"access_token": "{s}"}})'),
     answered("csv", "text/csv", lambda s: f'id,password,n\n1,{s},2\n2,"{s}",3\n'),
-    answered("utf-16", f"{JSON}; charset=utf-16", lambda s: json.dumps({"password": s}).encode("utf-16")),
+    answered(
+        "utf-16", f"{JSON}; charset=utf-16", lambda s: json.dumps({"password": s}).encode("utf-16")
+    ),
     answered("ndjson", "application/x-ndjson", lambda s: f'{{"a":1}}\n{{"password":"{s}"}}\n'),
     answered("event", SSE, lambda s: f"data: password={s}\n\n"),
     answered("event of lines", SSE, lambda s: f'data: {{\ndata: "password":\ndata: "{s}"}}\n\n'),
-    answered("archive", "application/gzip", lambda s: gzip.compress(f'{{"password": "{s}"}}'.encode())),
-    answered("gzip", JSON, lambda s: gzip.compress(f'{{"password": "{s}"}}'.encode()),
-             more=(("Content-Encoding", "gzip"),)),
+    answered(
+        "archive", "application/gzip", lambda s: gzip.compress(f'{{"password": "{s}"}}'.encode())
+    ),
+    answered(
+        "gzip",
+        JSON,
+        lambda s: gzip.compress(f'{{"password": "{s}"}}'.encode()),
+        more=(("Content-Encoding", "gzip"),),
+    ),
     repeated("basic, repeated", JSON, lambda s: json.dumps({"hint": s}), "hunter4-and-more"),
     repeated("escaped, repeated", JSON, lambda s: json.dumps({"said": s}), 'p"ss\\w0rd-9'),
     repeated("markup, repeated", HTML, lambda s: f"<p>{html.escape(s)}</p>", "p<ss&w0rd-98"),
-    repeated("utf-8, repeated", JSON, lambda s: json.dumps({"said": s}, ensure_ascii=False), "pässwörd-97"),
+    repeated(
+        "utf-8, repeated",
+        JSON,
+        lambda s: json.dumps({"said": s}, ensure_ascii=False),
+        "pässwörd-97",
+    ),
     repeated("ascii, repeated", JSON, lambda s: json.dumps({"said": s}), "pässwörd-96"),
     repeated("base64, repeated", JSON, lambda s: json.dumps({"said": b64(s)}), "hunter5-and-more"),
-    repeated("url, repeated", TEXT, lambda _: "", "p ss/w0rd-95",
-             more=(("Location", "/x?again=" + quote_plus("p ss/w0rd-95")),)),
-    Plant(name="trailer", secrets=("Zx9k2PqLm5Rt7V01",), pieces=(b"x",),
-          trailers=(("X-Auth-Token", "Zx9k2PqLm5Rt7V01"),)),
-    Plant(name="deltas", secrets=_STEPS[2:4], answer_headers=(("Content-Type", SSE),),
-          pieces=events(_STEPS)),
-    Plant(name="cut", secrets=("sk-ant-api03-cutABCDEFGHIJKL",), answer_headers=(("Content-Type", TEXT),),
-          pieces=tuple(bytes([each]) for each in b"key: sk-ant-api03-cutABCDEFGHIJKL.")),
-)  # fmt: skip
+    repeated(
+        "url, repeated",
+        TEXT,
+        lambda _: "",
+        "p ss/w0rd-95",
+        more=(("Location", "/x?again=" + quote_plus("p ss/w0rd-95")),),
+    ),
+    Plant(
+        name="trailer",
+        secrets=("Zx9k2PqLm5Rt7V01",),
+        pieces=(b"x",),
+        trailers=(("X-Auth-Token", "Zx9k2PqLm5Rt7V01"),),
+    ),
+    Plant(
+        name="deltas",
+        secrets=_STEPS[2:4],
+        answer_headers=(("Content-Type", SSE),),
+        pieces=events(_STEPS),
+    ),
+    Plant(
+        name="cut",
+        secrets=("sk-ant-api03-cutABCDEFGHIJKL",),
+        answer_headers=(("Content-Type", TEXT),),
+        pieces=tuple(bytes([each]) for each in b"key: sk-ant-api03-cutABCDEFGHIJKL."),
+    ),
+)
 
 WORDS = (
-    Plant(name="reason", secrets=("sk-ant-api03-reasonABCDEF01",), reason="no sk-ant-api03-reasonABCDEF01"),
-    Plant(name="failed url", secrets=("hunter6-and-more",), failure="cannot reach https://ada:hunter6-and-more@h/"),
-    Plant(name="failed dict", secrets=("hunter7-and-more",), failure="KeyError: {'password': 'hunter7-and-more'}"),
-    Plant(name="failed headers", secrets=("zxkpqlmrtvw1",), failure="[(b'authorization', b'Bearer zxkpqlmrtvw1')]"),
-)  # fmt: skip
+    Plant(
+        name="reason",
+        secrets=("sk-ant-api03-reasonABCDEF01",),
+        reason="no sk-ant-api03-reasonABCDEF01",
+    ),
+    Plant(
+        name="failed url",
+        secrets=("hunter6-and-more",),
+        failure="cannot reach https://ada:hunter6-and-more@h/",
+    ),
+    Plant(
+        name="failed dict",
+        secrets=("hunter7-and-more",),
+        failure="KeyError: {'password': 'hunter7-and-more'}",
+    ),
+    Plant(
+        name="failed headers",
+        secrets=("zxkpqlmrtvw1",),
+        failure="[(b'authorization', b'Bearer zxkpqlmrtvw1')]",
+    ),
+)
 
 TALK = (
-    Plant(name="handshake", secrets=("hunter1-and-more",), messages=(
-        json.dumps({"type": "connection_init", "payload": {"authToken": "hunter1-and-more"}}),
-        "hunter1-and-more is what you said")),
-    Plant(name="binary message", secrets=("hunter0-and-more",), messages=(b'{"password": "hunter0-and-more"}',)),
-    Plant(name="base64 message", secrets=("hunter9-and-more",), messages=(b64('{"password": "hunter9-and-more"}'),)),
-    Plant(name="deltas in messages", secrets=("api03-talkEFGH", "ijklTALK0123"), messages=tuple(
-        json.dumps({"type": "delta", "delta": each})
-        for each in ("the key is sk-", "ant-", "api03-talkEFGH", "ijklTALK0123", " ok"))),
-)  # fmt: skip
+    Plant(
+        name="handshake",
+        secrets=("hunter1-and-more",),
+        messages=(
+            json.dumps({"type": "connection_init", "payload": {"authToken": "hunter1-and-more"}}),
+            "hunter1-and-more is what you said",
+        ),
+    ),
+    Plant(
+        name="binary message",
+        secrets=("hunter0-and-more",),
+        messages=(b'{"password": "hunter0-and-more"}',),
+    ),
+    Plant(
+        name="base64 message",
+        secrets=("hunter9-and-more",),
+        messages=(b64('{"password": "hunter9-and-more"}'),),
+    ),
+    Plant(
+        name="deltas in messages",
+        secrets=("api03-talkEFGH", "ijklTALK0123"),
+        messages=tuple(
+            json.dumps({"type": "delta", "delta": each})
+            for each in ("the key is sk-", "ant-", "api03-talkEFGH", "ijklTALK0123", " ok")
+        ),
+    ),
+)
 
 WIRE = (*HEADERS, *URLS, *BODIES, *ANSWERS)
 """The plants that any client and server can say to each other."""
@@ -356,7 +430,9 @@ def disguises(data: bytes) -> Iterator[bytes]:
     packed = re.compile(rb"[A-Za-z0-9+/_-]{8,}(?:(?:\\n|\s)+[A-Za-z0-9+/_-]{4,})*={0,2}")
     for match in packed.finditer(data):
         bare = re.sub(rb"\\n|\s|=", b"", match[0]).translate(bytes.maketrans(b"-_", b"+/"))
-        opened = base64.b64decode(bare[: len(bare) - (len(bare) % 4 == 1)] + b"=" * (-len(bare) % 4))
+        opened = base64.b64decode(
+            bare[: len(bare) - (len(bare) % 4 == 1)] + b"=" * (-len(bare) % 4)
+        )
         yield opened
         yield from unzipped(opened)
     yield from unzipped(data)
@@ -378,8 +454,8 @@ def leaks(data: bytes, plants: Iterable[Plant]) -> list[str]:
         for secret in plant.secrets
         for spelled in spellings(secret)
     ]
-    readings = list(disguises(data))
-    return sorted({name for name, spelled in wanted if any(spelled in each for each in readings)})
+    readings = b"\n\n".join(disguises(data))
+    return sorted({name for name, spelled in wanted if spelled in readings})
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from keploy_framework.replay import find_noise, replay, write_noise
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import httpx
@@ -37,9 +38,9 @@ def shelf() -> Starlette:
         return Response(status_code=204 if request.query_params["uploadId"] in known else 404)
 
     async def lock(_: Asked) -> Response:
-        token = f"opaquelocktoken:0x{secrets.token_hex(12)}"
+        token = f"lock:0x{secrets.token_hex(12)}"
         known.add(token)
-        return Response(headers={"Lock-Token": f"<{token}>", "ETag": f'"{token[-12:]}"'})
+        return Response(headers={"X-Lock": f"<{token}>", "ETag": f'"{token[-12:]}"'})
 
     async def write(request: Asked) -> Response:
         token = request.headers["if"].strip("()<>")
@@ -64,7 +65,7 @@ async def test_ids_in_xml_and_tokens_in_angles_are_those_of_the_replay(
         begun = (await client.post("/uploads")).text
         upload = begun.partition("<UploadId>")[2].partition("<")[0]
         assert (await client.put("/uploads", params={"uploadId": upload})).status_code == 204
-        token = (await client.post("/lock")).headers["lock-token"]
+        token = (await client.post("/lock")).headers["x-lock"]
         assert (await client.put("/file", headers={"If": f"({token})"})).status_code == 204
 
     await record(shelf(), use)
@@ -81,7 +82,7 @@ def page(runs: list[int]) -> Any:
         return PlainTextResponse(f"Shop\nQuery took {runs[0] * 7.5} ms\nend\n")
 
     async def watch(_: Asked) -> Response:
-        async def pieces() -> Any:
+        async def pieces() -> AsyncIterator[str]:
             for piece in ("data: one\n\n", f"data: {runs[0]}{'0' * runs[0]} ms\n\n"):
                 yield piece
 
@@ -128,7 +129,10 @@ async def test_pieces_count_where_they_are_a_stream(
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body"})
 
-    await record(app, lambda client: client.get("/"))
+    async def use(client: httpx.AsyncClient) -> None:
+        await client.get("/")
+
+    await record(app, use)
     cuts[0] = 3
     results = await replay(app, folder, pieces=True)
 

@@ -72,14 +72,18 @@ async def unswallowed(call: Awaitable[Any]) -> Any:
     if task is None:
         return await call
     loop = asyncio.get_running_loop()
-    before, again = task.cancelling(), 0
+    before, again, seen = task.cancelling(), 0, False
     handle: asyncio.TimerHandle
 
     def look() -> None:
-        nonlocal again, handle
-        if task.cancelling() > before + again:
+        nonlocal again, handle, seen
+        # At the first sight it may be a time limit of the client's own that has just passed; to
+        # cancel once more would make a cancellation of what is to become a TimeoutError.
+        pending = task.cancelling() > before + again
+        if pending and seen:
             again += 1
             task.cancel()
+        seen = pending
         handle = loop.call_later(PATIENCE, look)
 
     handle = loop.call_later(PATIENCE, look)

@@ -338,6 +338,9 @@ class AgentWorker:
         try:
             await end(*self._working)
         finally:
+            # Until each has told whether its message is to be given back: a step of the loop later.
+            while self._working:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0)
             await self._give_back_orphans()
 
     # The registry.
