@@ -14,7 +14,7 @@ from keploy_framework.redact.hints import json_has_names, runs, unescaped_roughl
 from keploy_framework.redact.markup import markup
 from keploy_framework.redact.names import looks_secret
 from keploy_framework.redact.pairs import json_pairs, option_pairs
-from keploy_framework.redact.placeholders import is_placeholder
+from keploy_framework.redact.placeholders import PLACEHOLDER, is_placeholder
 from keploy_framework.redact.spans import Span, disjoint
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ _USER: Final = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*+://([^/?#@:\s]{12,512}+)@"
 _STEP: Final = re.compile(r"(?=/([^/?#]{4,64})/([^/?#]{16,512}))")
 _STEPS: Final = ("activat", "confirm", "invit", "magic", "reset", "token", "verif")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def _is_redacted(value: str) -> bool:
+    """Say whether a value, which may be empty where a secret goes on, is but placeholders."""
+    if is_placeholder(value):
+        return True
+    return value.startswith("[redacted:") and not PLACEHOLDER.sub("", value)
 
 
 @lru_cache(maxsize=256)
@@ -211,9 +218,7 @@ class Finder:
 
     def _settled(self, spans: Iterable[Span], text: str) -> list[Span]:
         found = [
-            span
-            for span in spans
-            if span.value not in self._allow and not is_placeholder(span.value)
+            span for span in spans if span.value not in self._allow and not _is_redacted(span.value)
         ]
         return disjoint(found, text) if found else found
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ("assignments", "cookies", "form", "header", "in_strings", "multipart", "protocols")
 
 _ASSIGNMENT: Final = re.compile(
-    r"(?<![\w.$-])([A-Za-z_$][\w.$-]{1,63}+)[\"'\\\]]{0,3}([ \t]{0,4}(?:=>|:=|[:=])[ \t]{0,4})"
+    r"(?<![\w.$-])([\w$][\w.$-]{1,63}+)[\"'\\\]]{0,3}([ \t]{0,4}(?:=>|:=|[:=])[ \t]{0,4})"
     r"(\\?[\"'])?"
 )
 _BARE: Final = re.compile(r"[^\s\"'`&,;<>(){}\[\]|\\]{1,4096}+", re.ASCII)
@@ -224,7 +224,7 @@ def cookies(value: str, names: Names) -> Iterator[Span]:
         secret = match[2].strip()
         if not secret or is_placeholder(secret) or (match[1] and names.allows(match[1])):
             continue
-        if secret.startswith(_TEMPLATE):
+        if secret.startswith(_TEMPLATE) or (not match[1] and "[redacted:" in secret):
             continue
         start = match.start(2) + match[2].index(secret)
         yield Span(start, start + len(secret), "cookie", secret.strip('"') or secret)
