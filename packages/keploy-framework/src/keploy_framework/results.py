@@ -272,7 +272,7 @@ class ResultValidator:
     """
 
     def __init__(self, min_pass_rate: float = 0.8) -> None:
-        self.min_pass_rate = _rate("min_pass_rate", min_pass_rate)
+        self.min_pass_rate: float = _rate("min_pass_rate", min_pass_rate)
 
     def validate_test_run(
         self, results: TestResults, expected_pass_rate: float | None = None

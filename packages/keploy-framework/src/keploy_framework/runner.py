@@ -67,9 +67,9 @@ class RecordingSession:
         test_set: str | None = None,
         timeout: float = 30.0,
     ) -> None:
-        self.api_url = _checked_url(api_url)
+        self.api_url: str = _checked_url(api_url)
         # A client is a deliberate act: it records wherever it runs, also in production.
-        self.recorder = Recorder(keploy_dir, test_set=test_set, enabled=True)
+        self.recorder: Recorder = Recorder(keploy_dir, test_set=test_set, enabled=True)
         self._timeout = timeout
         self._client: httpx.AsyncClient | None = None
 
@@ -151,10 +151,10 @@ class KeployTestRunner:
     ) -> None:
         if docker_image is not None:
             raise OptionError(_INSTEAD)
-        self.api_url = _checked_url(api_url)
-        self.keploy_dir = Path(keploy_dir)
+        self.api_url: str = _checked_url(api_url)
+        self.keploy_dir: Path = Path(keploy_dir)
         self.timeout = timeout
-        self.validator = ResultValidator(min_pass_rate)
+        self.validator: ResultValidator = ResultValidator(min_pass_rate)
 
     async def run_all_tests(
         self,

@@ -66,7 +66,7 @@ class KeployBinary:
     def __init__(self, binary: Binary | None = None, *, timeout: float = 600.0) -> None:
         if isinstance(timeout, bool) or not 0 < timeout < math.inf:
             raise OptionError(f"timeout must be a number of seconds above 0, not {timeout!r:.60}")
-        self.binary = binary or find_binary()
+        self.binary: Binary = binary or find_binary()
         self._timeout = timeout
 
     def test(

@@ -49,7 +49,7 @@ class _Patterns:
     __slots__ = ("_compiled", "empty")
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self.empty = not patterns
+        self.empty: bool = not patterns
         self._compiled: list[re.Pattern[str]] = []
         for pattern in patterns:
             try:

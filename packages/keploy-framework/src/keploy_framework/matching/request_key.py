@@ -75,7 +75,7 @@ class RequestRules:
         ignored_fields: Iterable[str] = (),
         ignored_headers: Iterable[str] = (),
     ) -> None:
-        self.match_on = tuple(match_on)
+        self.match_on: tuple[MatchOn, ...] = tuple(match_on)
         known = get_args(MatchOn)
         for part in self.match_on:
             if part not in known:

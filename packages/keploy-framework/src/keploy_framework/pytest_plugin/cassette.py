@@ -43,7 +43,7 @@ class Cassette:
 
     def __init__(self, folder: Path, name: str, *, mode: str, options: MarkOptions) -> None:
         self.name = name
-        self.path = folder / name
+        self.path: Path = folder / name
         self.missed: list[str] = []
         self._folder = folder
         self._mode = mode
@@ -52,7 +52,7 @@ class Cassette:
         self._stored = [mock.exchange for mock in held.mocks() if mock.exchange is not None]
         if mode == "rewrite":
             self._stored = []
-        self.recording = mode in {"new", "rewrite"} or (mode == "once" and not self._stored)
+        self.recording: bool = mode in {"new", "rewrite"} or (mode == "once" and not self._stored)
         self._sink = MemoryRecorder() if self.recording else None
         self._answers = RecordedAnswers(
             self._stored,

@@ -61,8 +61,8 @@ class RecordingMiddleware:
     __slots__ = ("app", "recorder")
 
     def __init__(self, app: ASGIApp, recorder: Sink) -> None:
-        self.app = app
-        self.recorder = recorder
+        self.app: ASGIApp = app
+        self.recorder: Sink = recorder
 
     async def __call__(self, scope: _Event, receive: _Receive, send: _Send) -> None:
         """Run the application for one connection."""

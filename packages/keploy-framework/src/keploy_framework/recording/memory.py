@@ -120,7 +120,7 @@ class _Writer:
         request: Request,
         parent: str | None,
     ) -> None:
-        self.id = id
+        self.id: str = id
         self._recorder = recorder
         self._direction = direction
         self._request = request

@@ -336,8 +336,8 @@ class _End(asyncio.Protocol):
 
     def __init__(self, line: _Line) -> None:
         self.line = line
-        self.lost = False
-        self.connected = False
+        self.lost: bool = False
+        self.connected: bool = False
         self._transport: asyncio.Transport | None = None
 
     @property

@@ -127,9 +127,9 @@ class Recorder:
             raise OptionError(
                 f'outbound must be "installed" or a list of client names, not {outbound!r:.60}'
             )
-        self.folder = Path(folder)
+        self.folder: Path = Path(folder)
         self.test_set = test_set
-        self.dropped = 0
+        self.dropped: int = 0
         self.problem: BaseException | None = None
         self._outbound = outbound
         self._selection = Selection(include=include, exclude=exclude, sample=sample, seed=seed)

@@ -208,11 +208,11 @@ class _Asked:
     __slots__ = ("holds", "method", "upgrade", "writer")
 
     def __init__(self, writer: ExchangeWriter | None, method: str, upgrade: str) -> None:
-        self.writer = writer
-        self.method = method
-        self.upgrade = upgrade
+        self.writer: ExchangeWriter | None = writer
+        self.method: str = method
+        self.upgrade: str = upgrade
         # What the client sends behind it may be no HTTP; that is for the answer to tell.
-        self.holds = bool(upgrade) or method == "CONNECT"
+        self.holds: bool = bool(upgrade) or method == "CONNECT"
 
     def said(self, sender: Literal["client", "server"]) -> _Said:
         return _Said(self, sender)

@@ -56,8 +56,8 @@ class RecordingMiddleware:
     __slots__ = ("app", "recorder")
 
     def __init__(self, app: WSGIApplication, recorder: Sink) -> None:
-        self.app = app
-        self.recorder = recorder
+        self.app: WSGIApplication = app
+        self.recorder: Sink = recorder
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Run the application for one request."""

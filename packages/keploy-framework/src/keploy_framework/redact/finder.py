@@ -82,7 +82,7 @@ class Finder:
     __slots__ = ("_allow", "_looks", "names")
 
     def __init__(self, names: Names, looks: Looks, allow: frozenset[str] = frozenset()) -> None:
-        self.names = names
+        self.names: Names = names
         self._looks = looks
         self._allow = allow
 

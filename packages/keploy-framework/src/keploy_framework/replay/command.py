@@ -111,7 +111,7 @@ class CommandTarget:
         self._command = command
         self._freeze = freeze
         self._url = URLTarget(command.url, connect_timeout=connect_timeout)
-        self.control = Control(turn_calls=turn_calls, freeze=freeze)
+        self.control: Control = Control(turn_calls=turn_calls, freeze=freeze)
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self._listening = False

@@ -62,7 +62,7 @@ class Control:
 
     def __init__(self, *, turn_calls: bool, freeze: bool) -> None:
         self.responder: Responder | None = None
-        self.greeted = False
+        self.greeted: bool = False
         self._turn_calls = turn_calls
         self._freeze = freeze
         self._key = secrets.token_bytes(24)

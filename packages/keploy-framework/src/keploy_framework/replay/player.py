@@ -193,10 +193,10 @@ class _Run:
     def __init__(self, player: Player, planned: PlannedSet) -> None:
         self._player = player
         self._planned = planned
-        self.name = planned.name
-        self.answers = SetAnswers(planned, player.redact)
-        self.chain = Chain(player.secrets)
-        self.secrets = SameSecrets()
+        self.name: str = planned.name
+        self.answers: SetAnswers = SetAnswers(planned, player.redact)
+        self.chain: Chain = Chain(player.secrets)
+        self.secrets: SameSecrets = SameSecrets()
         # Where only some cases were chosen, their numbers stay.
         size = max((case.number for case in planned.cases), default=-1) + 1
         self.outcomes: list[CaseOutcome | None] = [None] * size

@@ -107,9 +107,9 @@ class FormPart:
     __slots__ = ("data", "file_name", "key")
 
     def __init__(self, key: str, data: bytes, file_name: str | None) -> None:
-        self.key = key
-        self.data = data
-        self.file_name = file_name
+        self.key: str = key
+        self.data: bytes = data
+        self.file_name: str | None = file_name
 
 
 def split_multipart(body: bytes, content_type: str) -> list[FormPart] | None:

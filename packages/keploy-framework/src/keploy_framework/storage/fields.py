@@ -41,7 +41,7 @@ class Fields:
         keys: tuple[str | int, ...] = (),
         document: int = 0,
     ) -> None:
-        self.path = path
+        self.path: str = path
         self._data = data
         self._keys = keys
         self._document = document

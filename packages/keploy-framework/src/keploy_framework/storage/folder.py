@@ -44,7 +44,7 @@ class KeployFolder:
     def __init__(self, path: Path | str, *, format: Format = "yaml") -> None:  # noqa: A002 - Keploy's word
         if cast("str", format) not in {"yaml", "json"}:
             raise OptionError(f"format must be 'yaml' or 'json', not {format!r:.60}")
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.format: Format = format
 
     def sets(self) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ class TestSet:
     def __init__(self, folder: KeployFolder, name: str) -> None:
         self.folder = folder
         self.name = name
-        self.path = folder.path / name
+        self.path: Path = folder.path / name
         self.notices: list[str] = []
         self._index: dict[str, Path] | None = None
         self._mocks: tuple[StoredMock, ...] | None = None

@@ -76,7 +76,7 @@ class Repeated:
     __slots__ = ("pairs",)
 
     def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
-        self.pairs = tuple(pairs)
+        self.pairs: tuple[tuple[str, Any], ...] = tuple(pairs)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         return iter(self.pairs)

@@ -54,8 +54,8 @@ class SetWriter:
         self, staging: KeployFolder, name: str, *, names: CaseNames, first_mock: int = 0
     ) -> None:
         self.name = name
-        self.cases = 0
-        self.mocks = 0
+        self.cases: int = 0
+        self.mocks: int = 0
         self._root = staging.path
         self._path = staging.path / name
         self._format: Format = staging.format

@@ -66,14 +66,14 @@ class Conversation:
         self._body: list[bytes] = []
         self._frames: FrameReader | None = None
         self._script: deque[Message] = deque()
-        self.raw = bytearray()
+        self.raw: bytearray = bytearray()
         """The request as it was written, for a call that goes to the network after all."""
-        self.whole = False
+        self.whole: bool = False
         """Whether all of the request has come."""
         self.exchange = exchange
         self.segments: deque[Segment] = deque()
         """What the server says next."""
-        self.hangs_up = False
+        self.hangs_up: bool = False
         """Whether the server closes the connection after the last segment."""
 
     @property

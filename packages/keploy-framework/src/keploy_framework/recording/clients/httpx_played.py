@@ -42,11 +42,11 @@ class Player:
         self._api = api
         self._request = request
         self._started = started
-        self.interception = interception
-        self.exchange = exchange
-        self.end = (exchange.ended_at - exchange.started_at) / 1e9
+        self.interception: Interception = interception
+        self.exchange: Exchange = exchange
+        self.end: float = (exchange.ended_at - exchange.started_at) / 1e9
         timeouts: dict[str, float | None] = request.extensions.get("timeout") or {}
-        self.timeout = timeouts.get("read")
+        self.timeout: float | None = timeouts.get("read")
 
     @property
     def pieces(self) -> tuple[Piece, ...]:

@@ -62,13 +62,13 @@ class Interception:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.clients = clients
-        self.sink = sink
-        self.responder = responder
-        self.speed = speed
-        self.allowed = allowed
-        self.clock = clock
-        self.sleep = sleep
+        self.clients: frozenset[str] = clients
+        self.sink: Sink | None = sink
+        self.responder: Responder | None = responder
+        self.speed: float = speed
+        self.allowed: AllowedHosts | None = allowed
+        self.clock: Callable[[], float] = clock
+        self.sleep: Callable[[float], None] = sleep
 
     def answers(self, host: str, port: int | None = None) -> bool:
         """Whether calls to `host` are offered to the responder."""
