@@ -5,6 +5,7 @@ Real processes and a real server have real clocks, so these tests wait a little.
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -225,6 +226,7 @@ async def test_agents_come_back_after_a_server_that_lost_everything(
     program: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By their own heartbeat; a watcher goes on watching, and is not told that they left."""
+    caplog.set_level(logging.WARNING, "tta_agent_coordination")
     with RedisServer(program) as server:
         async with patient(server) as client, patient(server) as other:
             times: dict[str, Any] = {"heartbeat_ttl": 0.5, "heartbeat_interval": 0.02}

@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 from keploy_framework.redact.embedded import percent_decoded_spans
 from keploy_framework.redact.hints import name_starts
 from keploy_framework.redact.names import AUTH_HEADERS, NOTHING, normal
-from keploy_framework.redact.placeholders import is_placeholder
+from keploy_framework.redact.placeholders import PLACEHOLDER, is_placeholder
 from keploy_framework.redact.spans import Span
 
 if TYPE_CHECKING:
@@ -200,7 +200,8 @@ def _credentials(value: str) -> Iterator[Span]:
         if kind.startswith("aws4"):
             kind = "aws-signature"
     secret = value[start:end].rstrip()
-    if secret.strip() and not is_placeholder(secret.strip()) and not secret.startswith(_TEMPLATE):
+    # Of placeholders alone, it has been here before.
+    if PLACEHOLDER.sub("", secret).strip() and not secret.startswith(_TEMPLATE):
         yield Span(start, start + len(secret), kind, secret)
 
 
