@@ -428,18 +428,19 @@ def stored(folder: Path, *paths: str, test_set: str = "test-set-0") -> None:
 def test_each_recorded_case_is_a_test(project: Project) -> None:
     """With the case's name as its id; what differs fails with the difference."""
     stored(project.root / "keploy", "a", "b")
-    (project.root / "shop.py").write_text(APP)
+    (project.root / "changing.py").write_text(APP)
     project.write("""
     @pytest.mark.keploy_cases("keploy/test-set-0")
     def test_case(keploy_case, keploy_target):
         keploy_case.check(keploy_target)
     """)
-    out = project.passes("-vv", "--keploy-target=shop:app")
+    out = project.passes("-vv", "--keploy-target=changing:app")
     assert "test_case[get-a-1] PASSED" in out
     assert "2 passed" in out
 
-    (project.root / "shop.py").write_text(APP.replace("return [", "return [b'x' + "))
-    done = project.run("--keploy-target=shop:app")
+    sys.modules.pop("changing", None)  # both runs are in this process
+    (project.root / "changing.py").write_text(APP.replace("return [", "return [b'x' + "))
+    done = project.run("--keploy-target=changing:app")
     assert done.returncode == 1
     assert "2 failed" in done.stdout
     assert '+ "x/a"' in done.stdout
