@@ -242,7 +242,8 @@ def test_no_text_makes_a_pattern_run_away(name: str, content_type: str) -> None:
         Redaction.default().text(text, content_type)
         return time.process_time() - start
 
-    small, large = cost(15_000), cost(120_000)
+    small = min(cost(15_000) for _ in range(3))
+    large = min(cost(120_000) for _ in range(3))
 
     assert large < 0.05 or large < 32 * small
 
