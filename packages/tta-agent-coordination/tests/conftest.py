@@ -62,9 +62,12 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_blocking_calls() -> Iterator[None]:
-    """Fail a test in which our own code blocks the event loop; tests themselves may read files."""
+    """Fail a test in which our own code blocks the event loop; tests themselves may read files.
+
+    On for one file at a time, so that it never watches the tests of another package.
+    """
     with blockbuster_ctx(
         scanned_modules=["tta_agent_coordination"],
         excluded_modules=["tta_agent_coordination.testing"],

@@ -20,9 +20,10 @@ _GROUP: Final = 4
 _PACKED: Final = re.compile(r"[A-Za-z0-9+/_-]{20,}+")
 # Base64 in lines, as mail, YAML and JSON strings (where a line ends with an escape) wrap it.
 _WRAPPED: Final = re.compile(
-    r"[A-Za-z0-9+/_-]{16,}+(?:(?:\\r|\r)?(?:\\n|\n)[ \t]{0,40}[A-Za-z0-9+/_-]{4,}+)*+={0,2}"
+    r"[A-Za-z0-9+/_-]{16,}+(?:(?:\\r|\r)?(?:\\n|\n)[ \t]{0,40}"
+    r"(?:[A-Za-z0-9+/_-]{4,}+|[A-Za-z0-9+/_-]{2,3}+(?==)))*+={0,2}"
 )
-_BREAKS: Final = re.compile(r"\\[rn]|\s+|=+\Z")
+_BREAKS: Final = re.compile(r"\\[rn]|\s+|=+\Z", re.ASCII)
 _ESCAPED: Final = re.compile(r"%[0-9A-Fa-f]{2}|[\s\S]")
 _NOT_TEXT: Final = bytes({*range(32), 127, *range(128, 256)} - {9, 10, 13})
 _CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})

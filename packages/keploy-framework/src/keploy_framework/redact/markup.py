@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from keploy_framework.redact.pairs import xml_pairs
 from keploy_framework.redact.placeholders import is_placeholder
-from keploy_framework.redact.spans import Span
+from keploy_framework.redact.spans import SPACE, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def markup(text: str, names: Names) -> Iterator[Span]:
     """Yield the secrets of XML and HTML."""
     for match in _ELEMENT.finditer(text):
         group = match.lastindex or 2
-        value = match[group].strip()
+        value = match[group].strip(SPACE)
         kind = names.field(match[1], unescape(value)) if value else None
         if kind is not None and not is_placeholder(value):
             start = match.start(group) + match[group].index(value)

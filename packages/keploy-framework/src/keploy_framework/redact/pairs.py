@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from keploy_framework.redact.names import looks_secret, normal
 from keploy_framework.redact.placeholders import is_placeholder
-from keploy_framework.redact.spans import Span
+from keploy_framework.redact.spans import SPACE, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -128,7 +128,7 @@ def xml_pairs(text: str, names: Names) -> Iterator[Span]:
 
 
 def _xml(name: str, value: str, start: int, names: Names) -> Iterator[Span]:
-    value = value.rstrip()
+    value = value.rstrip(SPACE)
     kind = names.field(normal(name), value)
     if kind is not None and not is_placeholder(value):
         yield Span(start, start + len(value), kind, value)

@@ -6,12 +6,16 @@ the bytes, whatever they mean.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ("Edit", "Span", "cut", "disjoint", "edited", "moved")
+__all__ = ("SPACE", "Edit", "Span", "cut", "disjoint", "edited", "moved")
+
+SPACE: Final = " \t\n\r\f\v"
+"""What may be cut off at the ends of a text. A byte that Python takes for space in Latin-1, such as
+0xA0, may be the last of a character in UTF-8."""
 
 
 class Span(NamedTuple):

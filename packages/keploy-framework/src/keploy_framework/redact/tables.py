@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from keploy_framework.redact.placeholders import is_placeholder
-from keploy_framework.redact.spans import Span
+from keploy_framework.redact.spans import SPACE, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +41,9 @@ def columns(text: str, names: Names) -> Iterator[Span]:  # noqa: C901 - one pass
         value = quoted[1:-1].replace('""', '"') if quoted is not None else match["bare"]
         start, end = (at + 1, match.end() - 1) if quoted is not None else match.span()
         if at < head.end():
-            known = names.kind(value.strip())
+            known = names.kind(value.strip(SPACE))
             if known is not None:
-                telling[number] = value.strip()
+                telling[number] = value.strip(SPACE)
         elif number in telling and value and not is_placeholder(value):
             kind = names.field(telling[number], value)
             if kind is not None:

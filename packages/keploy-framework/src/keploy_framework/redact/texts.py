@@ -10,7 +10,7 @@ from keploy_framework.redact.embedded import percent_decoded_spans
 from keploy_framework.redact.hints import name_starts
 from keploy_framework.redact.names import AUTH_HEADERS, NOTHING, normal
 from keploy_framework.redact.placeholders import PLACEHOLDER, is_placeholder
-from keploy_framework.redact.spans import Span
+from keploy_framework.redact.spans import SPACE, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -36,12 +36,12 @@ _CURL_USER: Final = re.compile(
     r"(?<!\S)(?:-u|--user)[ =]{1,3}[\"']?([^\s:'\"]{1,128}+):([^\s'\"]{1,256}+)", re.ASCII
 )
 _PAIR: Final = re.compile(r"(?:\A|(?<=[&;]))([^&=;]{1,256}+)=([^&;]*+)")
-_COOKIE: Final = re.compile(r"(?:\A|(?<=;))[ \t]*+(?:([^=;,\s\"]{0,256}+)=)?+([^;]*+)")
-_NEXT_COOKIE: Final = re.compile(r",(?=[ \t]*+[^=;,\s\"]{1,256}+=)")
+_COOKIE: Final = re.compile(r"(?:\A|(?<=;))[ \t]*+(?:([^=;,\s\"]{0,256}+)=)?+([^;]*+)", re.ASCII)
+_NEXT_COOKIE: Final = re.compile(r",(?=[ \t]*+[^=;,\s\"]{1,256}+=)", re.ASCII)
 _PROTOCOL: Final = re.compile(r"[^,\s]++", re.ASCII)
 _KUBERNETES: Final = "base64url.bearer.authorization.k8s.io."
 _CREDENTIAL_NAMES: Final = frozenset({"auth", "authentication", "authorization", "bearer", "jwt"})
-_SCHEME: Final = re.compile(r"\s*+([A-Za-z][A-Za-z0-9-]{1,40}+)\s++(\S.*+)", re.DOTALL)
+_SCHEME: Final = re.compile(r"\s*+([A-Za-z][A-Za-z0-9-]{1,40}+)\s++(\S.*+)", re.DOTALL | re.ASCII)
 _SCHEMES: Final = frozenset(
     {
         *("apikey", "aws", "aws4-ecdsa-p256-sha256", "aws4-hmac-sha256", "basic", "bearer"),
@@ -121,7 +121,9 @@ def _is_prose(name: str, line: str) -> bool:
     if normal(name) not in AUTH_HEADERS:
         return "=" not in line
     scheme = _SCHEME.fullmatch(line)
-    return scheme is not None and scheme[1].lower() not in _SCHEMES and " " in scheme[2].strip()
+    if scheme is None or scheme[1].lower() in _SCHEMES:
+        return False
+    return " " in scheme[2].strip(SPACE)
 
 
 def _assigned(text: str, names: Names) -> Iterator[re.Match[str]]:
@@ -178,8 +180,7 @@ def header(name: str, value: str, names: Names) -> Iterator[Span]:
         yield from _set_cookies(value, names)
     elif plain in AUTH_HEADERS:
         yield from _credentials(value)
-    elif value.strip() and not is_placeholder(value.strip()):
-        stripped = value.strip()
+    elif (stripped := value.strip(SPACE)) and not is_placeholder(stripped):
         start = value.index(stripped)
         yield Span(start, start + len(stripped), _header_kind(plain), stripped)
 
@@ -199,9 +200,9 @@ def _credentials(value: str) -> Iterator[Span]:
         kind = match[1].lower()
         if kind.startswith("aws4"):
             kind = "aws-signature"
-    secret = value[start:end].rstrip()
+    secret = value[start:end].rstrip(SPACE)
     # Of placeholders alone, it has been here before.
-    if PLACEHOLDER.sub("", secret).strip() and not secret.startswith(_TEMPLATE):
+    if PLACEHOLDER.sub("", secret).strip(SPACE) and not secret.startswith(_TEMPLATE):
         yield Span(start, start + len(secret), kind, secret)
 
 
@@ -222,7 +223,7 @@ def _set_cookies(value: str, names: Names) -> Iterator[Span]:
 def cookies(value: str, names: Names) -> Iterator[Span]:
     """Yield the values of the cookies in a ``Cookie`` header; one without a name is a value."""
     for match in _COOKIE.finditer(value):
-        secret = match[2].strip()
+        secret = match[2].strip(SPACE)
         if not secret or is_placeholder(secret) or (match[1] and names.allows(match[1])):
             continue
         if secret.startswith(_TEMPLATE) or (not match[1] and "[redacted:" in secret):
