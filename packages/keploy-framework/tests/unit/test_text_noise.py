@@ -95,6 +95,32 @@ def test_numbers_that_could_be_times_are_times_only_in_the_order_of_the_runs() -
         assert made[0] == "number"
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["12.100 s", "12.200 s", "12.300 s"],
+        ["12.5 s", "13.5 s", "14.5 s"],
+        ["in 12.5 s at 3", "in 12.7 s at 3"],
+    ],
+)
+def test_half_of_a_decimal_counts_nothing(values: list[str]) -> None:
+    """A lower fraction under a higher whole is no step back."""
+    made = typed_pattern(values)
+
+    assert made is not None
+    assert made[0] == "text"
+    assert re.fullmatch(made[1], values[0].replace("12.", "20."))
+
+
+@pytest.mark.parametrize("values", [["1.2.3", "1.2.4"], ["v1.2.3-x", "v1.3.3-x"], ["a.1", "a.2"]])
+def test_a_part_of_a_version_counts(values: list[str]) -> None:
+    """Two points, or a name before the point: no decimal."""
+    made = typed_pattern(values)
+
+    assert made is not None
+    assert made[0] == "counter"
+
+
 def test_a_long_token_may_be_somewhat_longer() -> None:
     """Some encodings leave out what they cannot say; a digest in hex is as long as ever."""
     made = typed_pattern(["aB3" * 20, "cD4" * 20])

@@ -170,7 +170,7 @@ def typed_pattern(values: Sequence[str]) -> tuple[NoiseKind, str] | None:
         return None
     if (whole := _kind(values)) is not None:
         return whole[0], f"^{whole[1]}$"
-    before, after = _frame(values)
+    before, after = _beside_decimals(values, *_frame(values))
     inner = [value[len(before) : len(value) - len(after)] for value in values]
     if all(inner) and (before or after):
         part = _kind(inner) or _tokens(inner)
@@ -200,6 +200,18 @@ def _frame(values: Sequence[str]) -> tuple[str, str]:
     while end and low[end - 1] not in _SEPARATORS:
         end -= 1
     return first[:start], low[:end][::-1]
+
+
+def _beside_decimals(values: Sequence[str], before: str, after: str) -> tuple[str, str]:
+    """Return a frame that cuts no decimal in two: neither half of `12.5 s` counts anything."""
+    whole = re.search(r"(?<![0-9.])[0-9]+\.$", before)
+    if whole and all(re.match(r"[0-9]+(?!\.?[0-9])", value[len(before) :]) for value in values):
+        before = before[: whole.start()]
+    fraction = re.match(r"\.[0-9]+(?![0-9.])", after)
+    ends = [value[: len(value) - len(after)] for value in values]
+    if fraction and all(re.search(r"(?<![0-9.])[0-9]+$", end) for end in ends):
+        after = after[fraction.end() :]
+    return before, after
 
 
 def _kind(values: Sequence[str]) -> tuple[NoiseKind, str] | None:
