@@ -26,8 +26,9 @@ from workspace import ROOT, Package, select
 LOWEST_PYTHON = "3.11"
 """Where the lowest versions are tested: the oldest releases have wheels for no newer Python."""
 
-# Two processes; a file goes to one of them whole, since costly fixtures serve a file.
-PARALLEL = ("-n", "2", "--dist", "loadfile")
+# Two processes; a file goes to one of them whole, since costly fixtures serve a file. In the order
+# of collection: conftest.py puts what takes long first.
+PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 # Where a suite is run once more in another environment, what takes long is not repeated.
 AGAIN = (*PARALLEL, "-m", "not slow")
@@ -217,10 +218,7 @@ def other_pythons(session: Session) -> None:
         through = (UV, "run", "--isolated", "--locked", "--quiet", "--python", interpreter)
         folders = [package.tests for package in session.packages]
         label = f"all packages together, Python {version}"
-        # What takes long is repeated on the newest alone: between it and the oldest, little
-        # behaves in a way of its own.
-        how = PARALLEL if version == [*found][-1] else AGAIN
-        session.pytest(label, *how, *folders, through=through)
+        session.pytest(label, *AGAIN, *folders, through=through)
 
 
 def alone(session: Session) -> None:
