@@ -26,9 +26,11 @@ from workspace import ROOT, Package, select
 LOWEST_PYTHON = "3.11"
 """Where the lowest versions are tested: the oldest releases have wheels for no newer Python."""
 
-# Two processes; a file goes to one of them whole, since costly fixtures serve a file. In the order
-# of collection: conftest.py puts what takes long first.
-PARALLEL = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# One process more than there are cores, as many tests wait; there is little to gain from many. A
+# file goes to one of them whole, since costly fixtures serve a file; in the order of collection,
+# since conftest.py puts what takes long first.
+PROCESSES = str(min((os.cpu_count() or 1) + 1, 8))
+PARALLEL = ("-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder")
 
 # Where a suite is run once more in another environment, what takes long is not repeated.
 AGAIN = (*PARALLEL, "-m", "not slow")
@@ -64,6 +66,19 @@ def read_counts(report: Path) -> Counts:
         failed += int(suite.get("errors", 0))
         counts.add(Counts(max(tests - failed - skipped, 0), failed, skipped))
     return counts
+
+
+def files_with_skips(report: Path) -> list[Path]:
+    """Return the files of which a JUnit report says that a test in them, or all, was skipped."""
+    found: set[Path] = set()
+    for case in ET.parse(report).getroot().iter("testcase"):  # noqa: S314 - as above
+        if case.find("skipped") is None:
+            continue
+        # A file that is skipped as a whole is the name; else the class may follow the file.
+        names = (case.get("classname") or case.get("name") or "").split(".")
+        paths = (ROOT.joinpath(*names[:end]).with_suffix(".py") for end in range(len(names), 0, -1))
+        found.update(path for path in [next(filter(Path.is_file, paths), None)] if path)
+    return sorted(found)
 
 
 @dataclass(slots=True)
@@ -109,13 +124,18 @@ class Session:
         print(f"  ok      {label} ({took})", flush=True)
         return True
 
-    def pytest(self, label: str, *arguments: str | Path, through: Sequence[str | Path]) -> None:
+    def pytest(
+        self, label: str, *arguments: str | Path, through: Sequence[str | Path]
+    ) -> list[Path]:
         """Run pytest and count its tests.
 
         Args:
             label: What this run shows.
             arguments: Handed to pytest.
             through: The command that runs pytest in the environment that is meant.
+
+        Returns:
+            The files in which something was skipped.
         """
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder, "report.xml")
@@ -126,8 +146,10 @@ class Session:
                 counts = read_counts(report)
                 self.tested.add(counts)
                 print(f"          {counts}", flush=True)
-            elif ok:
+                return files_with_skips(report)
+            if ok:
                 self.fail(label, "pytest wrote no report")
+        return []
 
 
 def isolated(package: Package, *options: str) -> list[str]:
@@ -222,7 +244,10 @@ def other_pythons(session: Session) -> None:
 
 
 def alone(session: Session) -> None:
-    """Each package without its neighbors, bare and with all its extras, on locked versions."""
+    """Each package without its neighbors, bare and with all its extras, on locked versions.
+
+    With the extras, those files are run that had to skip something without them.
+    """
     on = interpreter_options(session, session.python)
     if on is None:
         return
@@ -232,11 +257,11 @@ def alone(session: Session) -> None:
         neighbors = [one.module for one in select([]) if one != package]
         code = f"from importlib.util import find_spec; assert not any(map(find_spec, {neighbors}))"
         session.run(f"{package.name}: no neighbor is installed", *run, "python", "-I", "-c", code)
-        session.pytest(f"{package.name} alone", *AGAIN, package.tests, through=run)
-        if package.extras:
+        skipped = session.pytest(f"{package.name} alone", *AGAIN, package.tests, through=run)
+        if package.extras and skipped:
             with_extras = isolated(package, "--locked", "--all-extras", *on)
             label = f"{package.name} with all extras"
-            session.pytest(label, *AGAIN, package.tests, through=with_extras)
+            session.pytest(label, *AGAIN, *skipped, through=with_extras)
 
 
 def lowest(session: Session) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from check import Counts, Session, main, read_counts
-from workspace import packages
+from check import Counts, Session, files_with_skips, main, read_counts
+from workspace import ROOT, packages
 
 
 def write(path: Path, **counts: int) -> Path:
@@ -30,6 +30,23 @@ def test_a_module_that_does_not_import_is_a_failure(tmp_path: Path) -> None:
 def test_skipped_tests_are_named_only_where_there_are_any() -> None:
     assert str(Counts(2, 0, 0)) == "2 passed, 0 failed"
     assert str(Counts(2, 1, 4)) == "2 passed, 1 failed, 4 skipped"
+
+
+def test_files_with_something_skipped_are_found_by_what_a_report_calls_them(
+    tmp_path: Path,
+) -> None:
+    cases = (
+        '<testcase classname="scripts.tests.test_uv" name="t[a.b]"><skipped/></testcase>',
+        '<testcase classname="scripts.tests.test_check.TestOne" name="t"><skipped/></testcase>',
+        '<testcase classname="" name="scripts.tests.test_release"><skipped/></testcase>',
+        '<testcase classname="scripts.tests.test_pythons" name="t"/>',
+        '<testcase classname="gone.test_it" name="t"><skipped/></testcase>',
+    )
+    report = tmp_path / "r.xml"
+    report.write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+
+    found = [path.relative_to(ROOT / "scripts/tests") for path in files_with_skips(report)]
+    assert found == [Path("test_check.py"), Path("test_release.py"), Path("test_uv.py")]
 
 
 def test_a_check_that_fails_is_shown_with_its_output(capfd: pytest.CaptureFixture[str]) -> None:

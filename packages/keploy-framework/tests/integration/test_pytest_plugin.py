@@ -358,6 +358,7 @@ def test_names_are_short_stable_and_apart(project: Project) -> None:
     assert all(len(name) <= 80 for name in names)
 
 
+@pytest.mark.slow
 def test_workers_record_and_replay_without_each_other(project: Project) -> None:
     """Under xdist each test has its own recording; unplayed ones reach the one summary."""
     project.write("""

@@ -143,6 +143,7 @@ def test_what_changed_fails_and_is_named_by_its_path(tmp_path: Path) -> None:
         ("answer['id'] = 'no-hex'", "body.id"),
     ],
 )
+@pytest.mark.slow
 def test_every_kind_of_change_is_caught(tmp_path: Path, change: str, says: str) -> None:
     """Status, keys, types, order, length, headers and values outside of their noise pattern."""
     app = """

@@ -264,6 +264,7 @@ def check(
     return machine.steps
 
 
+@pytest.mark.slow
 def test_the_scripts_and_the_plain_state_agree() -> None:
     """On fakeredis."""
     fakeredis: Any = pytest.importorskip("fakeredis")

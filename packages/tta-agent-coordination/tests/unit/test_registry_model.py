@@ -145,6 +145,7 @@ def check(connect: Callable[[], Any], examples: int, steps: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_scripts_and_the_plain_state_agree() -> None:
     """On fakeredis."""
     fakeredis: Any = pytest.importorskip("fakeredis")

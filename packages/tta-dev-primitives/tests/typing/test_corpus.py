@@ -24,6 +24,9 @@ for checker in ("mypy", "pyright"):
     if importlib.util.find_spec(checker) is None:
         pytest.skip(f"{checker} is not installed here", allow_module_level=True)
 
+# What it says does not depend on the Python that runs it: the settings name one.
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent.parent
 ROOT = PACKAGE.parent.parent

@@ -99,6 +99,7 @@ BACKWARDS = [
 
 
 @pytest.mark.parametrize("place", ["nowhere", *FORWARDS, *BACKWARDS, "torn run compensation"])
+@pytest.mark.slow
 def test_a_killed_saga_is_undone_by_the_next_process(place: str, tmp_path: Path) -> None:
     """Wherever it dies: nothing that was done stays done, and nothing is left to recover."""
     folder = tmp_path / "service"

@@ -92,6 +92,7 @@ def test_the_traces_are_what_they_say() -> None:
     assert steep.count(0) == pytest.approx(20_000 / 12.09, rel=0.15)
 
 
+@pytest.mark.slow
 def test_the_cost_is_measured_against_the_cache_of_the_standard_library() -> None:
     """Which is the same LRU as the plain one."""
     trace = traces.zipf(1.0, requests=5_000)

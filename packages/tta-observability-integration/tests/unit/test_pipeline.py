@@ -63,6 +63,7 @@ def offer(to: SpanPipeline, *items: object) -> None:
         to.offer(item)  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_everything_offered_is_delivered_in_order() -> None:
     """Closing waits for what is on its way."""
     exporter = Recording()
