@@ -70,11 +70,27 @@ async def test_a_receiver_cancelled_at_1000_random_moments_loses_nothing(
     assert connections <= 10
 
 
+async def lateness() -> float:
+    """Return by how many seconds the event loop was late, at worst, until this was cancelled."""
+    worst = 0.0
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + 0.01
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            return worst
+        worst = max(worst, loop.time() - due)
+
+
 @pytest.mark.parametrize("name", CALLS)
 async def test_a_cancelled_call_ends_at_once_while_the_server_stands_still(
     name: str, program: str
 ) -> None:
-    """Half a second at most, at whatever moment the cancellation comes."""
+    """Half a second at most, at whatever moment the cancellation comes.
+
+    Not counted is by how much the machine itself was late meanwhile.
+    """
     with RedisServer(program) as server:
         client: Any = server.client()
         async with client:
@@ -87,6 +103,7 @@ async def test_a_cancelled_call_ends_at_once_while_the_server_stands_still(
                 tasks += [asyncio.ensure_future(CALLS[name](coordinator)) for _ in range(12)]
                 loop = asyncio.get_running_loop()
                 longest = 0.0
+                late = asyncio.ensure_future(lateness())
                 for place, task in enumerate(tasks):
                     for _ in range(place % 12):
                         await asyncio.sleep(0)
@@ -101,10 +118,11 @@ async def test_a_cancelled_call_ends_at_once_while_the_server_stands_still(
                 start = loop.time()
                 await asyncio.wait(tasks, timeout=5)
                 longest = max(longest, loop.time() - start)
+                late.cancel()
             finally:
                 os.kill(server.pid, signal.SIGCONT)
 
-    assert longest < 0.5
+    assert longest - await late < 0.5
     assert all(task.done() for task in tasks)
 
 

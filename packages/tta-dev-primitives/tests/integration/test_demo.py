@@ -503,7 +503,7 @@ def test_the_key_is_in_no_trace(model: Server, capsys: pytest.CaptureFixture[str
 def test_the_program_runs_by_itself_in_a_bare_environment(tmp_path: Path) -> None:
     """No environment, another folder, no terminal, an encoding that has no arrows: an answer."""
     done = subprocess.run(
-        [sys.executable, "-X", "dev", ask_docs.__file__, "What is a workflow?", "--trace"],
+        [sys.executable, "-W", "default", ask_docs.__file__, "What is a workflow?", "--trace"],
         cwd=tmp_path,
         env={"PYTHONIOENCODING": "ascii"},
         stdin=subprocess.DEVNULL,
