@@ -44,7 +44,9 @@ def test_what_goes_over_the_wire_is_the_same_with_and_without_the_middleware(
     """Lists and generators, `write`, errors anywhere: byte for byte, and one exchange ends."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        writer = start_response("200 OK", [("X-A", "1")])
+        # A date of its own: the server would write the time of the run.
+        date = "Sat, 21 Nov 2026 11:53:21 GMT"
+        writer = start_response("200 OK", [("X-A", "1"), ("Date", date)])
         if "write" in options:
             writer(b"first")
         return stream() if "lazy" in options else list(items)
