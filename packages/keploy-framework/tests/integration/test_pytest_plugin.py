@@ -28,10 +28,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytest_plugins = ["pytester"]
-# What a run inside of this one imports first would be imported again by each.
+# What a run inside of this one imports first is forgotten at its end, and imported again by each.
+# Of httpcore there would then be two, and httpx, which keeps the exceptions of the first, would
+# know none of the second.
 USED = [
-    import_module(f"keploy_framework.{name}")
-    for name in ("pytest_plugin.cases", "pytest_plugin.cassette", "pytest_plugin.marks", "mock")
+    import_module(name)
+    for name in (
+        "httpcore",
+        "keploy_framework.mock",
+        "keploy_framework.pytest_plugin.cases",
+        "keploy_framework.pytest_plugin.cassette",
+        "keploy_framework.pytest_plugin.marks",
+    )
 ]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import pty
 import runpy
+import select
 import sys
 import threading
 import uuid
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from tta_agent_coordination.testing import RedisServer
 
 
+END = "\x03"  # nothing else writes that
+
+
 class Terminal:
     """A terminal whose other end is in our hands."""
 
@@ -55,8 +60,13 @@ class Terminal:
 
     def shown(self) -> str:
         """Return what has been shown since."""
+        self.writing.write(END)
         self.writing.flush()
-        return os.read(self.master, 65536).decode()
+        text = b""
+        while not text.endswith(END.encode()):  # the system passes it on in pieces, when it likes
+            assert select.select([self.master], [], [], 30)[0]
+            text += os.read(self.master, 65536)
+        return text.decode().removesuffix(END)
 
     def close(self) -> None:
         """Close both ends."""
@@ -120,6 +130,18 @@ def test_a_command_that_returns_has_gone_well(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(SystemExit) as ended:
         main([])
     assert ended.value.code == 0
+
+
+def test_a_program_may_catch_what_is_written(
+    place: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a stream that has no encoding."""
+    caught = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", caught)
+    with pytest.raises(SystemExit):
+        main(["queues", *place])
+
+    assert caught.getvalue().startswith("AGENT\t")
 
 
 @pytest.mark.parametrize("absent", ["typer", "rich"])
