@@ -28,7 +28,7 @@ LOWEST_PYTHON = "3.11"
 
 # One process more than there are cores, as many tests wait; there is little to gain from many. A
 # file goes to one of them whole, since costly fixtures serve a file; in the order of collection,
-# since conftest.py puts what takes long first.
+# since packages/conftest.py puts what takes long first.
 PROCESSES = str(min((os.cpu_count() or 1) + 1, 8))
 PARALLEL = ("-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder")
 

@@ -23,7 +23,6 @@ from typing import Any, TypeAlias
 
 import pytest
 from blockbuster import blockbuster_ctx
-from hypothesis import HealthCheck, Phase, settings
 from redis.asyncio import Redis
 
 from tta_agent_coordination import InMemoryMessageCoordinator, RedisMessageCoordinator
@@ -45,15 +44,6 @@ BACKENDS: list[Any] = [
     # What differs there lies outside this package: not once more in each environment.
     *(pytest.param(name, marks=pytest.mark.slow) for name in (*TOPOLOGIES, *OTHERS)),
 ]
-
-# No deadline: a busy machine is no failure. Explaining a failure would take minutes with a server.
-settings.register_profile(
-    "mailboxes",
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    phases=[phase for phase in Phase if phase is not Phase.explain],
-)
-settings.load_profile("mailboxes")
 
 
 @pytest.fixture(scope="session")

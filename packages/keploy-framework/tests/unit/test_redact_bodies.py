@@ -137,7 +137,7 @@ def test_a_compressed_body_without_a_secret_keeps_its_bytes(encoding: str) -> No
     [
         ("gzip, br", b"\x1f\x8b\x08 whatever"),
         ("compress", b"\x1f\x9d\x90 whatever"),
-        ("gzip", gzip.compress(b"0" * (17 << 20))),
+        ("gzip", gzip.compress(b"0" * (17 << 20), mtime=0)),
         ("zstd", zstandard.ZstdCompressor().compress(b"0" * (17 << 20))),
         ("br", _brotli(b"0" * (17 << 20))),
         ("gzip", b"\x00\x01\x02\x03 no gzip"),
