@@ -20,6 +20,7 @@ __all__ = ("rows",)
 
 _BASELINE = "import asyncio"
 _THREE = "from tta_dev_primitives import WorkflowPrimitive, Sequential, Parallel"
+_ADDED = f"import asyncio; {_THREE}"
 _EVERY = "import tta_dev_primitives as t; [getattr(t, name) for name in t.__all__]"
 _TIMED = """\
 from time import process_time as now
@@ -47,6 +48,14 @@ def rows() -> Iterator[Row]:
         budget=1.1,
         measure=_core,
         with_peers=True,
+    )
+    yield Row(
+        key="import.core-after-asyncio",
+        title="`import asyncio` and the same, as in a program that runs what it composes",
+        against=f"`{_BASELINE}`",
+        unit="x",
+        budget=None,
+        measure=_after_asyncio,
     )
     yield Row(
         key="import.everything",
@@ -77,6 +86,11 @@ async def _core(effort: Effort, peers: Peers) -> Measured:
     figures = _compare(statements, effort.fresh)
     others: dict[str, Figure | str] = {name: found for name, found in figures.items() if name}
     return Measured(ours=figures[""], peers={**others, **reasons})
+
+
+async def _after_asyncio(effort: Effort, peers: Peers) -> Measured:
+    del peers
+    return Measured(ours=_compare({"": _ADDED}, effort.fresh)[""])
 
 
 async def _everything(effort: Effort, peers: Peers) -> Measured:

@@ -18,9 +18,9 @@ _PER_RUN = (
     "a stream 0.3. A chain shares the clock and the first question among its steps"
 )
 _REFUSAL = (
-    "a third to a half of it is the note on the error, with place, time and a new correlation id, "
-    "which the error by hand has not; the rest is the text with how many run and wait, or how long "
-    "a wait there is, and a lock, for threads, that the one by hand has not"
+    "text and note are made only when somebody reads them; what is left is a lock, for threads, "
+    "that is taken twice, the figures of that moment, which the error keeps, the way in through "
+    "`execute`, and the context of a run that has not called its step yet"
 )
 _IN_A_CHAIN = (
     "asking who listens, whether a context came along, and telling coroutines and streams from "
@@ -85,7 +85,9 @@ REASONS: dict[str, str] = {
         "time to live, weight and removal by key need, and read and write their fields, where the "
         "budget was measured with bare keys and numbers"
     ),
-    "import.core": ("the modules of the core; making the `Protocol` classes costs 0.016 of it"),
+    "import.core": (
+        "the modules of the core, and `typing`; `asyncio` is loaded with the first run only"
+    ),
     "import.everything": (
         "breakers, sagas, limiters and the cache bring some forty modules, and `random` for jitter"
     ),

@@ -107,6 +107,20 @@ def test_using_every_exported_name_loads_no_third_party_module() -> None:
     assert foreign == set()
 
 
+def test_composing_loads_no_asyncio() -> None:
+    """It comes with the first run, for it costs more than all that composing needs."""
+    done = run(
+        "import sys\n"
+        f"from {NAME} import Sequential, in_thread, step\n"
+        "async def same(value: int) -> int: return value\n"
+        "workflow = Sequential([same, same]) >> same >> (step(abs) | in_thread(abs))\n"
+        "print('asyncio' in sys.modules)\n"
+        "print(*workflow.run(-7))\n"
+    )
+
+    assert done.stdout.split() == ["False", "7", "7"], done.stderr
+
+
 def test_an_import_reads_no_metadata() -> None:
     done = run(f"import sys, {NAME}; print('importlib.metadata' in sys.modules)")
 

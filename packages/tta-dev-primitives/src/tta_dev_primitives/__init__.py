@@ -11,7 +11,8 @@ caching, and observed from the first run:
     >>> workflow.run("small steps make workflows")
     {'count': 4, 'longest': 'workflows'}
 
-Names are loaded when first used, so importing this package costs little more than `asyncio`.
+Names are loaded when first used. To compose a workflow costs an import less than `asyncio` does,
+which is loaded with the first run.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.assign import Assign as Assign
     from tta_dev_primitives.core.assign import AssignPrimitive as AssignPrimitive
     from tta_dev_primitives.core.base import WorkflowPrimitive as WorkflowPrimitive
-    from tta_dev_primitives.core.base import in_thread as in_thread
-    from tta_dev_primitives.core.base import step as step
     from tta_dev_primitives.core.batch import Batch as Batch
     from tta_dev_primitives.core.batch import BatchPrimitive as BatchPrimitive
     from tta_dev_primitives.core.conditional import Conditional as Conditional
@@ -35,10 +34,12 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.conditional import SwitchPrimitive as SwitchPrimitive
     from tta_dev_primitives.core.context import WorkflowContext as WorkflowContext
     from tta_dev_primitives.core.engine import add_observer as add_observer
-    from tta_dev_primitives.core.engine import annotate as annotate
     from tta_dev_primitives.core.engine import remove_observer as remove_observer
     from tta_dev_primitives.core.filter import Filter as Filter
     from tta_dev_primitives.core.filter import FilterPrimitive as FilterPrimitive
+    from tta_dev_primitives.core.frames import annotate as annotate
+    from tta_dev_primitives.core.functions import in_thread as in_thread
+    from tta_dev_primitives.core.functions import step as step
     from tta_dev_primitives.core.loop import Loop as Loop
     from tta_dev_primitives.core.loop import LoopPrimitive as LoopPrimitive
     from tta_dev_primitives.core.outcome import Outcome as Outcome
@@ -206,13 +207,13 @@ _PLACES = {
     "WorkflowContext": "core.context",
     "WorkflowPrimitive": "core.base",
     "add_observer": "core.engine",
-    "annotate": "core.engine",
+    "annotate": "core.frames",
     "cached": "performance.cache",
     "configure_logging": "observability.logging",
     "get_logger": "observability.logging",
-    "in_thread": "core.base",
+    "in_thread": "core.functions",
     "remove_observer": "core.engine",
-    "step": "core.base",
+    "step": "core.functions",
     "trace_operation": "observability.operations",
     "track_metrics": "observability.metrics",
 }

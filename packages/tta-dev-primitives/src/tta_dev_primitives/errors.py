@@ -37,7 +37,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any, Self
 
 __all__ = (
     "BulkheadFullError",
@@ -194,7 +195,57 @@ class QuorumError(TTAError, RuntimeError):
         self.errors = errors
 
 
-class CircuitOpenError(TTAError, RuntimeError):
+class _RefusalError(TTAError, RuntimeError):
+    """What refuses a call. An overload makes many that nobody reads: it is told when it is read.
+
+    The text is told by what stands in `_text`, the note by what stands in `_arose`: a function and
+    its arguments, the first of them, for the note, this error.
+    """
+
+    _text: tuple[Any, ...]
+    _arose: tuple[Any, ...]
+
+    if not TYPE_CHECKING:  # attributes like those of any exception
+
+        @property
+        def args(self) -> tuple[object, ...]:
+            text = vars(self).pop("_text", None)
+            if text is not None:
+                BaseException.args.__set__(self, (text[0](*text[1:]),))
+            return BaseException.args.__get__(self)
+
+        @args.setter
+        def args(self, args: tuple[object, ...]) -> None:
+            vars(self).pop("_text", None)
+            BaseException.args.__set__(self, args)
+
+        @property
+        def __notes__(self) -> list[str]:
+            arose = vars(self).pop("_arose", None)
+            if arose is not None:
+                arose[0](self, *arose[1:])
+            try:
+                return vars(self)["__notes__"]
+            except KeyError:
+                raise AttributeError("__notes__") from None
+
+        @__notes__.setter
+        def __notes__(self, notes: list[str]) -> None:
+            vars(self)["__notes__"] = notes
+
+    def __str__(self) -> str:
+        return str(*self.args) if len(self.args) < 2 else super().__str__()  # noqa: PLR2004 - as it is with two
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self.args))})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        args = self.args
+        getattr(self, "__notes__", None)
+        return type(self), args, vars(self)
+
+
+class CircuitOpenError(_RefusalError):
     """A circuit breaker rejected a call: what it guards has failed too often lately.
 
     The step was not called. Each rejection is an error of its own.
@@ -222,15 +273,15 @@ class CircuitOpenError(TTAError, RuntimeError):
         wait = "" if after is None else f"; it lets a call through in {after:.3f} s"
         return f"circuit breaker {self.name!r} is open{wait}"
 
-    def __reduce__(self) -> tuple[type[CircuitOpenError], tuple[str], dict[str, object]]:
-        return type(self), (self.name,), vars(self)
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.name,), super().__reduce__()[2]
 
 
 class ReentryError(TTAError, RuntimeError):
     """A cached call needs its own result to compute its result; waiting would never end."""
 
 
-class RejectedError(TTAError, RuntimeError):
+class RejectedError(_RefusalError):
     """A call was refused before its step ran, so as not to overload what it would use.
 
     The step has not begun, so the call can be made again without harm.
@@ -242,6 +293,16 @@ class RejectedError(TTAError, RuntimeError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+    @classmethod
+    def told_by(
+        cls, text: Callable[..., str], *facts: object, retry_after: float | None = None
+    ) -> Self:
+        """Return an error whose text is `text(*facts)`, made when somebody reads it."""
+        made = cls.__new__(cls)
+        made.retry_after = retry_after
+        made._text = text, *facts  # noqa: SLF001 - an error of this very class
+        return made
 
 
 class BulkheadFullError(RejectedError):

@@ -16,7 +16,7 @@ from tta_dev_primitives.apm import setup
 from tta_dev_primitives.apm.decorators import instrument
 from tta_dev_primitives.apm.instrumented import InstrumentedPrimitive
 from tta_dev_primitives.apm.setup import LoadedPlugin, loaded_plugins, setup_apm
-from tta_dev_primitives.core import engine
+from tta_dev_primitives.core import engine, frames
 from tta_dev_primitives.core.base import WorkflowContext
 from tta_dev_primitives.core.record import Record
 from tta_dev_primitives.core.sequential import Sequential
@@ -212,7 +212,7 @@ async def test_attributes_of_an_instrumented_function_are_on_every_record() -> N
 
     @instrument(name="lookup", attributes={"store": "fts5"})
     async def find(text: str) -> str:
-        engine.annotate(found=1)
+        frames.annotate(found=1)
         return text
 
     @instrument

@@ -628,8 +628,9 @@ def test_the_command_lists_rows_with_their_budgets(capsys: pytest.CaptureFixture
     """Without measuring."""
     assert main.main(["--list", "--rows", "import"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert "at most 1.1 x" in lines[0]
+    assert "no budget" in lines[1]
 
 
 def test_the_command_writes_what_it_is_asked_for(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tta_dev_primitives import Parallel, WorkflowContext, step
-from tta_dev_primitives.core import engine
+from tta_dev_primitives.core import engine, frames
 from tta_dev_primitives.core.protocols import CallerObserver
 from tta_dev_primitives.testing.observing import preserved_observers
 
@@ -122,7 +122,7 @@ def test_an_observer_that_fails_changes_nothing(
 ) -> None:
     """The run begins a trace of its own, and one line is logged."""
     knowing.broken = True
-    engine._complained.discard(Knowing)  # pyright: ignore[reportPrivateUsage] - logged once per type
+    frames._complained.discard(Knowing)  # pyright: ignore[reportPrivateUsage] - logged once per type
 
     assert [step(plus).run(n) for n in range(3)] == [1, 2, 3]
 

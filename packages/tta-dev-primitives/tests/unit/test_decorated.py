@@ -11,14 +11,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
-from tta_dev_primitives.core.base import (
-    FunctionPrimitive,
-    WorkflowContext,
-    WorkflowPrimitive,
-    as_primitive,
-    step,
-)
+from tta_dev_primitives.core.base import WorkflowContext, WorkflowPrimitive, as_primitive
 from tta_dev_primitives.core.decorated import DecoratedFunction
+from tta_dev_primitives.core.functions import FunctionPrimitive, step
 from tta_dev_primitives.core.parallel import Parallel
 from tta_dev_primitives.core.sequential import Sequential
 from tta_dev_primitives.errors import CompositionError

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_dev_primitives.core import engine
-from tta_dev_primitives.core.base import WorkflowContext, step
+from tta_dev_primitives.core.base import WorkflowContext
+from tta_dev_primitives.core.functions import step
 from tta_dev_primitives.core.sequential import Sequential
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.observability.log_formats import CorrelationFilter, JsonFormatter

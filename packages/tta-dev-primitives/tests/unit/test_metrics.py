@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_dev_primitives.core import engine
-from tta_dev_primitives.core.base import step
+from tta_dev_primitives.core.functions import step
 from tta_dev_primitives.core.sequential import Sequential
 from tta_dev_primitives.errors import Filtered
 from tta_dev_primitives.observability import metrics

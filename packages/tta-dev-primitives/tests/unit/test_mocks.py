@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tta_dev_primitives.core.base import step
 from tta_dev_primitives.core.context import WorkflowContext
+from tta_dev_primitives.core.functions import step
 from tta_dev_primitives.core.sequential import Sequential, SequentialPrimitive
 from tta_dev_primitives.errors import ConfigurationError, PathError
 from tta_dev_primitives.testing import Mock, MockCall, MockPrimitive, run_virtual

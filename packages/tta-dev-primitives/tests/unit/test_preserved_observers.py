@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tta_dev_primitives.core import engine
-from tta_dev_primitives.core.base import step
+from tta_dev_primitives.core.functions import step
 from tta_dev_primitives.core.protocols import NullObserver
 from tta_dev_primitives.observability import collect_records, get_metrics, reset_metrics
 from tta_dev_primitives.testing import preserved_observers

@@ -24,7 +24,7 @@ from tta_dev_primitives import (
     remove_observer,
     step,
 )
-from tta_dev_primitives.core import engine
+from tta_dev_primitives.core import engine, frames
 from tta_dev_primitives.errors import Filtered
 from tta_dev_primitives.testing import run_virtual
 
@@ -295,7 +295,7 @@ def test_nothing_is_built_when_nobody_listens(monkeypatch: pytest.MonkeyPatch) -
     def never(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(engine, "enter", never)
+    monkeypatch.setattr(frames, "enter", never)
     monkeypatch.setattr(engine, "Site", never)
     for workflow in WORKFLOWS.values():
         asyncio.run(workflow.execute(1))

@@ -10,7 +10,8 @@ import pytest
 
 from tta_dev_primitives import Parallel
 from tta_dev_primitives.core import engine
-from tta_dev_primitives.core.base import WorkflowContext, in_thread, step
+from tta_dev_primitives.core.base import WorkflowContext
+from tta_dev_primitives.core.functions import in_thread, step
 from tta_dev_primitives.errors import ConfigurationError, TimeoutExceededError
 from tta_dev_primitives.observability import collect_records
 from tta_dev_primitives.recovery import TimeoutPrimitive

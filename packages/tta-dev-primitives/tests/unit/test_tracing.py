@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tta_dev_primitives.core import engine
-from tta_dev_primitives.core.base import WorkflowContext, in_thread, step
+from tta_dev_primitives.core import engine, frames
+from tta_dev_primitives.core.base import WorkflowContext
+from tta_dev_primitives.core.functions import in_thread, step
 from tta_dev_primitives.core.parallel import Parallel
 from tta_dev_primitives.core.record import Record
 from tta_dev_primitives.core.sequential import Sequential
@@ -170,7 +171,7 @@ async def test_attributes_that_a_function_notes_are_on_its_record() -> None:
 
     @trace_operation(span_name="search")
     async def search() -> None:
-        engine.annotate(engine="fts5")
+        frames.annotate(engine="fts5")
 
     with collect_records() as records:
         await search()
@@ -450,7 +451,7 @@ async def test_a_tree_is_drawn_for_the_terminal() -> None:
     """State, path, duration, attributes without secrets; children below their parents."""
 
     async def choose(value: int) -> int:
-        engine.annotate(route="fast", api_key="PLANT3D", odd="\x1b[31m")
+        frames.annotate(route="fast", api_key="PLANT3D", odd="\x1b[31m")
         return value
 
     async def fail(value: int) -> int:
@@ -479,7 +480,7 @@ async def test_a_tree_can_be_drawn_in_ascii() -> None:
     """For terminals and logs without line drawing; words stand for the marks."""
 
     async def hold_back(value: int) -> int:
-        engine.annotate(note="café")
+        frames.annotate(note="café")
         raise Filtered("x")
 
     with collect_records() as records, pytest.raises(Filtered):

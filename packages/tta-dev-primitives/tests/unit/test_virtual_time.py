@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tta_dev_primitives.core import clock
-from tta_dev_primitives.core.base import step
+from tta_dev_primitives.core.functions import step
 from tta_dev_primitives.errors import ConfigurationError, NestedRunError
 from tta_dev_primitives.testing import (
     DeadlockError,

@@ -9,8 +9,8 @@ from typing import assert_type
 import pytest
 
 from tta_dev_primitives.core import clock, engine
-from tta_dev_primitives.core.base import step
 from tta_dev_primitives.core.context import WorkflowContext
+from tta_dev_primitives.core.functions import step
 from tta_dev_primitives.core.protocols import NullObserver
 from tta_dev_primitives.core.sequential import SequentialPrimitive
 from tta_dev_primitives.errors import ConfigurationError, PathError

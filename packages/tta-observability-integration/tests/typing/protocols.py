@@ -6,7 +6,7 @@ Both sides only look alike; this is where they are held together.
 from __future__ import annotations
 
 from tta_dev_primitives.core.context import WorkflowContext
-from tta_dev_primitives.core.engine import Frame
+from tta_dev_primitives.core.frames import Frame
 from tta_dev_primitives.core.protocols import CallerObserver, Observer
 from tta_dev_primitives.core.record import Record
 

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tta_dev_primitives.core import engine
-from tta_dev_primitives.core.base import step
+from tta_dev_primitives.core.functions import step
 from tta_dev_primitives.core.parallel import ParallelPrimitive
 from tta_dev_primitives.core.sequential import SequentialPrimitive
 from tta_dev_primitives.observability.metrics import disable_observability, enable_observability

@@ -10,10 +10,7 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.assign import Assign as Assign
     from tta_dev_primitives.core.assign import AssignPrimitive as AssignPrimitive
     from tta_dev_primitives.core.base import Composite as Composite
-    from tta_dev_primitives.core.base import FunctionPrimitive as FunctionPrimitive
     from tta_dev_primitives.core.base import WorkflowPrimitive as WorkflowPrimitive
-    from tta_dev_primitives.core.base import in_thread as in_thread
-    from tta_dev_primitives.core.base import step as step
     from tta_dev_primitives.core.batch import Batch as Batch
     from tta_dev_primitives.core.batch import BatchPrimitive as BatchPrimitive
     from tta_dev_primitives.core.conditional import Conditional as Conditional
@@ -22,10 +19,13 @@ if TYPE_CHECKING:
     from tta_dev_primitives.core.conditional import SwitchPrimitive as SwitchPrimitive
     from tta_dev_primitives.core.context import WorkflowContext as WorkflowContext
     from tta_dev_primitives.core.engine import add_observer as add_observer
-    from tta_dev_primitives.core.engine import annotate as annotate
     from tta_dev_primitives.core.engine import remove_observer as remove_observer
     from tta_dev_primitives.core.filter import Filter as Filter
     from tta_dev_primitives.core.filter import FilterPrimitive as FilterPrimitive
+    from tta_dev_primitives.core.frames import annotate as annotate
+    from tta_dev_primitives.core.functions import FunctionPrimitive as FunctionPrimitive
+    from tta_dev_primitives.core.functions import in_thread as in_thread
+    from tta_dev_primitives.core.functions import step as step
     from tta_dev_primitives.core.loop import Loop as Loop
     from tta_dev_primitives.core.loop import LoopPrimitive as LoopPrimitive
     from tta_dev_primitives.core.outcome import Outcome as Outcome
@@ -119,7 +119,7 @@ _PLACES = {
     "ErrorPolicy": "parallel",
     "Filter": "filter",
     "FilterPrimitive": "filter",
-    "FunctionPrimitive": "base",
+    "FunctionPrimitive": "functions",
     "Loop": "loop",
     "LoopPrimitive": "loop",
     "Map": "stream",
@@ -144,12 +144,12 @@ _PLACES = {
     "WorkflowContext": "context",
     "WorkflowPrimitive": "base",
     "add_observer": "engine",
-    "annotate": "engine",
-    "in_thread": "base",
+    "annotate": "frames",
+    "in_thread": "functions",
     "input_schema": "validate",
     "output_schema": "validate",
     "remove_observer": "engine",
-    "step": "base",
+    "step": "functions",
 }
 
 if not TYPE_CHECKING:  # a checker must still flag names that do not exist

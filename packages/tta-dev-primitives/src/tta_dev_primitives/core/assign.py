@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from tta_dev_primitives.core.base import Composite, Run, as_primitive, check_name
+from tta_dev_primitives.core.base import Composite, as_primitive, check_name
 from tta_dev_primitives.core.notes import shown_value
 from tta_dev_primitives.core.parallel import ParallelPrimitive
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.errors import CompositionError
 
 if TYPE_CHECKING:

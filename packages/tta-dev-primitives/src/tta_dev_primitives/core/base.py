@@ -6,19 +6,12 @@ steps once (`bound`) and then calls them directly: between two steps stands noth
 `await`. Functions become primitives wherever one is accepted, by the rules of `step`.
 
 This file is longer than the house rule allows because operators, coercion and the base class need
-one another.
+one another. It loads no `asyncio`: composing needs none, and an import costs a third without.
 """
 
 from __future__ import annotations
 
-import asyncio
-import atexit
-import sys
-import threading
 from abc import ABC
-from contextlib import suppress
-from functools import partial
-from inspect import isasyncgenfunction
 from types import CoroutineType
 from typing import (
     TYPE_CHECKING,
@@ -39,7 +32,6 @@ from tta_dev_primitives.errors import (
     CompositionError,
     ConfigurationError,
     NestedAwaitableError,
-    NestedRunError,
     PathError,
 )
 
@@ -53,7 +45,6 @@ if TYPE_CHECKING:
         Iterator,
         Sequence,
     )
-    from contextvars import Token
 
     from tta_dev_primitives.core.graph import Description
     from tta_dev_primitives.core.parallel import FanOut
@@ -62,13 +53,12 @@ if TYPE_CHECKING:
 
 __all__ = (
     "AnyStep",
+    "AsyncStep",
     "Composite",
-    "FunctionPrimitive",
+    "SyncStep",
     "WorkflowContext",
     "WorkflowPrimitive",
     "as_primitive",
-    "in_thread",
-    "step",
 )
 
 TIn = TypeVar("TIn", contravariant=True)
@@ -82,11 +72,13 @@ B = TypeVar("B")
 Bound: TypeAlias = "Callable[[WorkflowContext, Any], Awaitable[Any]]"
 AnyStep: TypeAlias = "WorkflowPrimitive[Any, Any] | Callable[..., Any]"
 """Whatever is accepted as a step where its types are not followed."""
-AsyncStep: TypeAlias = "WorkflowPrimitive[In, Out] | Callable[[In], Awaitable[Out]] | Callable[[WorkflowContext, In], Awaitable[Out]] | Callable[[], Awaitable[Out]]"  # noqa: E501 - checkers want one literal
+AsyncTaking: TypeAlias = "WorkflowPrimitive[In, Out] | Callable[[In], Awaitable[Out]] | Callable[[WorkflowContext, In], Awaitable[Out]]"  # noqa: E501 - checkers want one literal
+"""A primitive, or an asynchronous function that takes the input."""
+SyncTaking: TypeAlias = "Callable[[In], Out] | Callable[[WorkflowContext, In], Out]"
+"""A synchronous function that takes the input; in overloads it stands after `AsyncTaking`."""
+AsyncStep: TypeAlias = "AsyncTaking[In, Out] | Callable[[], Awaitable[Out]]"
 """A primitive, or an asynchronous function in any form of a step."""
-SyncStep: TypeAlias = (
-    "Callable[[In], Out] | Callable[[WorkflowContext, In], Out] | Callable[[], Out]"
-)
+SyncStep: TypeAlias = "SyncTaking[In, Out] | Callable[[], Out]"
 """A synchronous function in any form of a step; in overloads it stands after `AsyncStep`."""
 
 
@@ -98,8 +90,9 @@ class _Missing:
 
 
 MISSING: Any = _Missing()
+NO_INPUT = frozenset({FreshContext, WorkflowContext, _Missing})
+"""The classes of what stands alone in a call that forgot its input."""
 _SITES_KEPT = 16  # places remembered per primitive; more would be one made anew for every run
-_local = threading.local()
 
 
 def _takes_site(implementation: Any) -> bool:
@@ -147,12 +140,12 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     @name.setter
     def name(self, value: str) -> None:
         self._name = check_name(value)
-        self._place = None  # it has the name before
+        self._leave_place()  # it has the name before
 
     @property
     def type_name(self) -> str:
         """The class in snake case without `Primitive`, as in `sequential`."""
-        return _type_name(type(self))
+        return snake_case(type(self))
 
     def named(self, name: str) -> Self:
         """Return a copy of this primitive under another name.
@@ -172,7 +165,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         copy: Self = object.__new__(type(self))
         vars(copy).update(vars(self))
         copy._sites = None
-        copy._place = None
+        copy._leave_place()
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
@@ -204,8 +197,7 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
             Exception: Whatever a step raises, with its own type and one note that says where.
         """
         if input_data is MISSING:
-            kind = context.__class__
-            if kind is FreshContext or kind is WorkflowContext or context is MISSING:
+            if context.__class__ in NO_INPUT:
                 raise TypeError(missing_input(self, context))
             if self._direct is not None:
                 state = engine.listening
@@ -268,39 +260,51 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         state = engine.listening
         if state is not None:
             state = engine.state_for_run(state)
-        call = self.bound
+            if state is not None and state.framed():
+                return await self._run_in_frame(context, input_data, state)
+        call = self._body
         result: TOut
-        frame: engine.Frame | None = None
         try:
             if state is None:
                 result = await call(context, input_data)
-            elif not state.framed():
-                result = await engine.count(self.site(state, self.name), call, context, input_data)
             else:
-                frame = engine.enter(self, context, state)
-                token = engine.current.set(frame)
-                engine.begin(frame)
-                try:
-                    result = await call(context, input_data)
-                finally:
-                    engine.leave(token)
+                result = await engine.count(self.site(state, self.name), call, context, input_data)
+            if result.__class__ is CoroutineType:
+                raise nested_awaitable(self.name, result)  # noqa: TRY301 - what follows sees to it as to any error
+        except Exception as error:
+            notes.locate(error, self, None, context)
+            raise
+        return result
+
+    async def _run_in_frame(
+        self, context: WorkflowContext, input_data: Any, state: engine.Listening
+    ) -> TOut:
+        """Run as the outermost call where somebody is told of it."""
+        frames = engine.frames
+        frame = frames.enter(self, context, state)
+        token = engine.current.set(frame)
+        frames.begin(frame)
+        result: TOut
+        try:
+            try:
+                result = await self._body(context, input_data)
+            finally:
+                frames.leave(token)
             if result.__class__ is CoroutineType:
                 raise nested_awaitable(self.name, result)  # noqa: TRY301 - what follows sees to it as to any error
         except BaseException as error:
             if isinstance(error, Exception):
                 notes.locate(error, self, None, context)
-            if frame is not None:
-                engine.close(frame, error)
+            frames.close(frame, error)
             raise
-        if frame is not None:
-            engine.close_with(frame, result)
+        frames.close_with(frame, result)
         return result
 
     async def _run_owned(self, context: WorkflowContext, input_data: Any) -> TOut:
         """Run with a context of the caller's, which may be used again for a later run."""
         context.started = clock.now()
         try:
-            return await self.execute(context, input_data)
+            return await self._run(context, input_data)
         finally:
             context.started = None
 
@@ -313,8 +317,11 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         if implementation is not None:
             if "_opens_frame" not in cls.__dict__:
                 cls._opens_frame = _takes_site(implementation)
-            if "execute" not in cls.__dict__:  # of SequentialPrimitive, whose execute has the loop
+            # Those of a class above, which run its own implementation without asking for this one.
+            if "execute" not in cls.__dict__:
                 own.execute = base.execute
+            if "_alone" not in cls.__dict__:
+                own._alone = base._alone
         own._run = own._execute_impl if cls._opens_frame else base._run
 
     @property
@@ -325,9 +332,21 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         return self._execute_impl
 
     @property
+    def unary(self) -> Callable[[Any], Awaitable[Any]] | None:
+        """What a composite may call with the input alone; None where the context is wanted."""
+        return None
+
+    @property
+    def _body(self) -> Bound:
+        """What does the work: never an `execute` of a subclass, for that has led here."""
+        if type(self).execute is not WorkflowPrimitive.execute:  # pyright: ignore[reportUnknownMemberType] - as above
+            return self._execute_impl
+        return self.bound
+
+    @property
     def opens_frame(self) -> bool:
         """Whether `bound` takes a place as a third argument (for the engine)."""
-        return self._opens_frame
+        return self._opens_frame and _takes_site(self.bound)
 
     @overload
     def run(self, context: WorkflowContext, input_data: TIn) -> TOut: ...
@@ -348,17 +367,9 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         Raises:
             NestedRunError: An event loop runs in this thread; there, `await p.execute(...)`.
         """
-        if asyncio._get_running_loop() is not None:  # the asyncio sources: fast, does not raise
-            message = (
-                f"run() of {self.name!r} was called where an event loop is running; "
-                f"use `await {self.name}.execute(...)` there"
-            )
-            raise NestedRunError(message)
-        loop: _LoopOfThread | None = getattr(_local, "loop", None)
-        if loop is None or loop.runner.get_loop().is_closed():
-            loop = _local.loop = _LoopOfThread()
-        runner = loop.runner
-        return runner.run(_awaited(self.execute(context, input_data)))
+        from tta_dev_primitives.core.blocking import awaited, runner_of_thread  # noqa: PLC0415 - loads asyncio
+
+        return runner_of_thread(self.name).run(awaited(self.execute(context, input_data)))
 
     @overload
     def stream(
@@ -445,28 +456,29 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         self: WorkflowPrimitive[In, Mid], other: Callable[[], Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     def __rshift__(self, other: Any, /) -> Any:
-        """Chain: the output of `self` is the input of `other`. The same as `then`."""
+        """Chain: the output of `self` is the input of `other`.
+
+        `then` is the same; type checkers follow a lambda there, but not after an operator.
+
+        Example:
+            >>> from tta_dev_primitives import step
+            >>> step(str.strip).then(lambda text: len(text)).run("  four ")
+            4
+        """
         from tta_dev_primitives.core.sequential import chain  # noqa: PLC0415 - made of this class
 
-        return chain(self, as_primitive(other, role="right operand of >>"))
+        return chain(self, as_primitive(other, role="right operand of >>, or argument of then(),"))
+
+    then = __rshift__
+    """The same as `>>`; type checkers follow a lambda here, but not after an operator."""
 
     @overload
     def __rrshift__(
-        self: WorkflowPrimitive[Mid, Out], other: Callable[[In], Awaitable[Mid]], /
+        self: WorkflowPrimitive[Mid, Out], other: AsyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rrshift__(
-        self: WorkflowPrimitive[Mid, Out], other: Callable[[In], Mid], /
-    ) -> SequentialPrimitive[In, Out]: ...
-    @overload
-    def __rrshift__(
-        self: WorkflowPrimitive[Mid, Out],
-        other: Callable[[WorkflowContext, In], Awaitable[Mid]],
-        /,
-    ) -> SequentialPrimitive[In, Out]: ...
-    @overload
-    def __rrshift__(
-        self: WorkflowPrimitive[Mid, Out], other: Callable[[WorkflowContext, In], Mid], /
+        self: WorkflowPrimitive[Mid, Out], other: SyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rrshift__(
@@ -481,47 +493,6 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         from tta_dev_primitives.core.sequential import chain  # noqa: PLC0415 - made of this class
 
         return chain(as_primitive(other, role="left operand of >>"), self)
-
-    @overload
-    def then(
-        self: WorkflowPrimitive[In, Mid], other: WorkflowPrimitive[Mid, Out], /
-    ) -> SequentialPrimitive[In, Out]: ...
-    @overload
-    def then(
-        self: WorkflowPrimitive[In, Mid], other: Callable[[Mid], Awaitable[Out]], /
-    ) -> SequentialPrimitive[In, Out]: ...
-    @overload
-    def then(
-        self: WorkflowPrimitive[In, Mid], other: Callable[[Mid], Out], /
-    ) -> SequentialPrimitive[In, Out]: ...
-    @overload
-    def then(
-        self: WorkflowPrimitive[In, Mid],
-        other: Callable[[WorkflowContext, Mid], Awaitable[Out]],
-        /,
-    ) -> SequentialPrimitive[In, Out]: ...
-    @overload
-    def then(
-        self: WorkflowPrimitive[In, Mid], other: Callable[[WorkflowContext, Mid], Out], /
-    ) -> SequentialPrimitive[In, Out]: ...
-    @overload
-    def then(
-        self: WorkflowPrimitive[In, Mid], other: Callable[[], Awaitable[Out]], /
-    ) -> SequentialPrimitive[In, Out]: ...
-    @overload
-    def then(
-        self: WorkflowPrimitive[In, Mid], other: Callable[[], Out], /
-    ) -> SequentialPrimitive[In, Out]: ...
-    def then(self, other: Any, /) -> Any:
-        """Chain, as `>>` does; type checkers follow a lambda here, but not after an operator.
-
-        Example:
-            >>> step(str.strip).then(lambda text: len(text)).run("  four ")
-            4
-        """
-        from tta_dev_primitives.core.sequential import chain  # noqa: PLC0415 - made of this class
-
-        return chain(self, as_primitive(other, role="argument of then()"))
 
     @overload
     def __or__(
@@ -550,68 +521,28 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
     @overload
     def __or__(self: WorkflowPrimitive[In, A], other: Callable[[], B], /) -> FanOut[In, A | B]: ...
     def __or__(self, other: Any, /) -> Any:
-        """Fan out: `self` and `other` get the same input and run at once; gives a list."""
+        """Fan out: `self` and `other` get the same input and run at once; gives a list.
+
+        `also` is the same; type checkers follow a lambda there, but not after an operator.
+        """
         from tta_dev_primitives.core.parallel import fan_out  # noqa: PLC0415 - made of this class
 
-        return fan_out(self, as_primitive(other, role="right operand of |"))
+        return fan_out(self, as_primitive(other, role="right operand of |, or argument of also(),"))
+
+    also = __or__
+    """The same as `|`; type checkers follow a lambda here, but not after an operator."""
 
     @overload
     def __ror__(
-        self: WorkflowPrimitive[In, B], other: Callable[[In], Awaitable[A]], /
+        self: WorkflowPrimitive[In, B], other: AsyncStep[In, A], /
     ) -> FanOut[In, A | B]: ...
     @overload
-    def __ror__(
-        self: WorkflowPrimitive[In, B], other: Callable[[In], A], /
-    ) -> FanOut[In, A | B]: ...
-    @overload
-    def __ror__(
-        self: WorkflowPrimitive[In, B], other: Callable[[WorkflowContext, In], Awaitable[A]], /
-    ) -> FanOut[In, A | B]: ...
-    @overload
-    def __ror__(
-        self: WorkflowPrimitive[In, B], other: Callable[[WorkflowContext, In], A], /
-    ) -> FanOut[In, A | B]: ...
-    @overload
-    def __ror__(
-        self: WorkflowPrimitive[In, B], other: Callable[[], Awaitable[A]], /
-    ) -> FanOut[In, A | B]: ...
-    @overload
-    def __ror__(self: WorkflowPrimitive[In, B], other: Callable[[], A], /) -> FanOut[In, A | B]: ...
+    def __ror__(self: WorkflowPrimitive[In, B], other: SyncStep[In, A], /) -> FanOut[In, A | B]: ...
     def __ror__(self, other: Any, /) -> Any:
         """Fan out with a function first: `function | self`."""
         from tta_dev_primitives.core.parallel import fan_out  # noqa: PLC0415 - made of this class
 
         return fan_out(as_primitive(other, role="left operand of |"), self)
-
-    @overload
-    def also(
-        self: WorkflowPrimitive[In, A], other: WorkflowPrimitive[In, B], /
-    ) -> FanOut[In, A | B]: ...
-    @overload
-    def also(
-        self: WorkflowPrimitive[In, A], other: Callable[[In], Awaitable[B]], /
-    ) -> FanOut[In, A | B]: ...
-    @overload
-    def also(self: WorkflowPrimitive[In, A], other: Callable[[In], B], /) -> FanOut[In, A | B]: ...
-    @overload
-    def also(
-        self: WorkflowPrimitive[In, A], other: Callable[[WorkflowContext, In], Awaitable[B]], /
-    ) -> FanOut[In, A | B]: ...
-    @overload
-    def also(
-        self: WorkflowPrimitive[In, A], other: Callable[[WorkflowContext, In], B], /
-    ) -> FanOut[In, A | B]: ...
-    @overload
-    def also(
-        self: WorkflowPrimitive[In, A], other: Callable[[], Awaitable[B]], /
-    ) -> FanOut[In, A | B]: ...
-    @overload
-    def also(self: WorkflowPrimitive[In, A], other: Callable[[], B], /) -> FanOut[In, A | B]: ...
-    def also(self, other: Any, /) -> Any:
-        """Fan out, as `|` does; type checkers follow a lambda here, but not after an operator."""
-        from tta_dev_primitives.core.parallel import fan_out  # noqa: PLC0415 - made of this class
-
-        return fan_out(self, as_primitive(other, role="argument of also()"))
 
     # --- structure --------------------------------------------------------------------------
 
@@ -670,6 +601,8 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         if len(line) == 1:
             message = f"{path!r} is the workflow itself; use the replacement in its place"
             raise PathError(message)
+        from tta_dev_primitives.core.functions import FunctionPrimitive  # noqa: PLC0415 - made of this class
+
         new = as_primitive(replacement, role=f"replacement of {path}")
         old = line[-1][1]
         if new.name != old.name and (new._name is None or isinstance(new, FunctionPrimitive)):
@@ -722,6 +655,10 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
 
     def stand_at(self, site: engine.Site) -> None:
         """Hear of the place at which a run by itself is counted; see `core/wrapper.py`."""
+
+    def _leave_place(self) -> None:
+        """Forget that place."""
+        self._place = None
 
     @property
     def signature(self) -> tuple[Any, Any]:
@@ -805,236 +742,6 @@ class Composite(WorkflowPrimitive[TIn, TOut]):
         return copy
 
 
-class Run:
-    """One run of a composite that calls its steps one at a time; used as a context manager.
-
-    It sees to whoever listens, and notes on an exception which step it came out of. It adds no
-    traceback entry.
-
-    Args:
-        owner: The composite.
-        context: The run's context.
-        site: The composite's place, where a composite above handed it down.
-    """
-
-    __slots__ = (
-        "attempt",
-        "context",
-        "frame",
-        "index",
-        "outermost",
-        "owner",
-        "result",
-        "site",
-        "started",
-        "token",
-    )
-
-    def __init__(
-        self, owner: Composite[Any, Any], context: WorkflowContext, site: engine.Site | None
-    ) -> None:
-        self.owner: Composite[Any, Any] = owner
-        self.context: WorkflowContext = context
-        self.site: engine.Site | None = site
-        self.frame: engine.Frame | None = None
-        self.index: int | None = None
-        self.attempt: int = 0
-        self.outermost: bool = False
-        self.result: Any = None
-
-    def __enter__(self) -> Self:
-        state = engine.listening
-        if state is None or self.site is not None:
-            return self
-        state = engine.state_for_run(state)
-        if state is None:
-            return self
-        if state.framed():
-            self.frame = frame = engine.enter(self.owner, self.context, state)
-            self.token: Token[engine.Frame | None] = engine.current.set(frame)
-            engine.begin(frame)
-        else:
-            self.site = site = self.owner.site(state, self.owner.name)
-            self.owner.stand_at(site)
-            self.outermost = True
-            self.started: float = clock.now()
-        return self
-
-    def call(self, index: int, input_data: object, *, attempt: int = 0) -> Awaitable[Any]:
-        """Start step `index`; the result is to be awaited at once.
-
-        Args:
-            index: Which step.
-            input_data: Its input.
-            attempt: The number of the attempt, from 1, where a step may be called again.
-        """
-        self.index = index
-        self.attempt = attempt
-        frame, site = self.frame, self.site
-        if frame is not None:
-            frame.turn += 1
-            return engine.observe(
-                frame, index, self.owner.calls[index], self.context, input_data, attempt or 1
-            )
-        if site is not None:
-            return engine.count(
-                site.open(self.owner)[index],
-                self.owner.calls_at(site)[index],
-                self.context,
-                input_data,
-            )
-        return self.owner.calls[index](self.context, input_data)
-
-    def take_over(self, began: float, error: BaseException) -> None:
-        """Say that the run began earlier, and that its first call has failed, not yet counted.
-
-        Args:
-            began: When, by the engine's clock.
-            error: How that call ended.
-        """
-        self.index = 0
-        site = self.site
-        if site is not None:
-            site.open(self.owner)[0].failed(clock.now() - began, error)
-            if self.outermost:
-                self.started = began
-
-    @property
-    def calls(self) -> tuple[Bound, ...]:
-        """The steps, bound for where the composite stands; for those that run side by side."""
-        return self.owner.calls if self.site is None else self.owner.calls_at(self.site)
-
-    def checked(self, result: Any) -> Any:
-        """Return a step's result, unless the step forgot an `await`."""
-        if result.__class__ is CoroutineType:
-            raise nested_awaitable(self.owner.nodes[self.index or 0].name, result)
-        self.result = result
-        return result
-
-    def own(self) -> None:
-        """Say that what happens next is the composite's own doing, not a step's."""
-        self.index = None
-
-    def note(self, **attributes: object) -> None:
-        """Note facts about this run on its record, such as the route that was chosen."""
-        if self.frame is not None:
-            self.frame.note(attributes)
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        frame = self.frame
-        if frame is not None:
-            engine.leave(self.token)
-        if isinstance(error, Exception):
-            notes.locate(error, self.owner, self.index, self.context, attempt=self.attempt)
-        if frame is not None:
-            if error is None:
-                engine.close_with(frame, self.result)
-            else:
-                engine.close(frame, error)
-        elif self.site is not None:
-            if self.outermost and error is None:
-                self.site.took(clock.now() - self.started)
-            elif self.outermost and error is not None:
-                self.site.failed(clock.now() - self.started, error)
-
-
-# --- functions as steps -------------------------------------------------------------------------
-
-_Form: TypeAlias = Literal["input", "context, input", "context", "nothing"]
-
-
-class FunctionPrimitive(WorkflowPrimitive[TIn, TOut]):
-    """A function, or any callable, as a primitive. Made by `step` and wherever a step is accepted.
-
-    Args:
-        function: Synchronous or asynchronous, with 0, 1 or 2 required positional parameters.
-        name: Default: the function's `__name__`.
-    """
-
-    _signature: tuple[Any, Any] | None = None
-
-    def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
-        from tta_dev_primitives.core.functions import form_of, is_async  # noqa: PLC0415 - on demand
-
-        self.function = function
-        self._name = check_name(name) if name is not None else function_name(function)
-        self.form: _Form = form_of(function)
-        self.is_async: bool = is_async(function)
-
-    @property
-    def bound(self) -> Bound:
-        """What a composite calls: the function itself where its form allows."""
-        function, form = self.function, self.form
-        if self.is_async:
-            if form == "context, input":
-                return function
-            if form == "input":
-                return lambda _, input_data: function(input_data)
-            if form == "context":
-                return lambda context, _: function(context)
-            return lambda _context, _input_data: function()
-        return self._execute_impl
-
-    @property
-    def unary(self) -> Callable[[Any], Awaitable[Any]] | None:
-        """The function itself if it is asynchronous and takes just the input, else None."""
-        return self.function if self.is_async and self.form == "input" else None
-
-    async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
-        form = self.form
-        result: Any
-        if form == "input":
-            result = self.function(input_data)
-        elif form == "context, input":
-            result = self.function(context, input_data)
-        elif form == "context":
-            result = self.function(context)
-        else:
-            result = self.function()
-        if hasattr(type(result), "__await__"):  # pyright: ignore[reportUnknownArgumentType] - the class of an Any
-            result = await result
-            if result.__class__ is CoroutineType:
-                raise nested_awaitable(self.name, result)
-        return result
-
-    @property
-    def signature(self) -> tuple[Any, Any]:
-        """The types of input and output as annotated on the function."""
-        found = self._signature
-        if found is None:
-            from tta_dev_primitives.core.annotations import of_function  # noqa: PLC0415 - on demand
-
-            found = self._signature = of_function(self.function, self.form)
-        return found
-
-
-class Chooser:
-    """A condition or selector: called by the rules of a step, but not a step itself.
-
-    Args:
-        function: Synchronous or asynchronous, with the parameters of a step; or a primitive.
-        role: What it is, for an error's text.
-
-    Raises:
-        CompositionError: It cannot be called as a step is.
-    """
-
-    __slots__ = ("bound", "name", "primitive")
-
-    def __init__(self, function: object, *, role: str) -> None:
-        lifted = as_primitive(function, role=role)
-        self.name: str = lifted.name
-        self.primitive: WorkflowPrimitive[Any, Any] = lifted  # for its annotations
-        self.bound: Bound = lifted.bound
-
-    def __call__(self, context: WorkflowContext, input_data: object) -> Awaitable[Any]:
-        """Return what it says, to be awaited."""
-        return self.bound(context, input_data)
-
-    def __reduce__(self) -> tuple[Callable[..., Chooser], tuple[object]]:
-        return partial(Chooser, role="choice"), (self.primitive,)  # `bound` may be a lambda
-
-
 def as_primitive(candidate: object, *, role: str = "step") -> WorkflowPrimitive[Any, Any]:
     """Return `candidate` as a primitive.
 
@@ -1052,7 +759,9 @@ def as_primitive(candidate: object, *, role: str = "step") -> WorkflowPrimitive[
         return lifted
     if callable(candidate):
         try:
-            if isasyncgenfunction(candidate):
+            from tta_dev_primitives.core.functions import FunctionPrimitive, streams  # noqa: PLC0415 - made of this class
+
+            if streams(candidate):
                 from tta_dev_primitives.core.stream import StreamPrimitive  # noqa: PLC0415 - made of this class
 
                 return StreamPrimitive[Any, Any](cast("Any", candidate))
@@ -1071,103 +780,6 @@ def as_primitive(candidate: object, *, role: str = "step") -> WorkflowPrimitive[
         f"({type(candidate).__name__}){hint}"  # pyright: ignore[reportUnknownArgumentType]
     )
     raise CompositionError(message)
-
-
-@overload
-def step(
-    function: WorkflowPrimitive[In, Out], /, *, name: str | None = None
-) -> WorkflowPrimitive[In, Out]: ...
-@overload
-def step(
-    function: Callable[[In], Awaitable[Out]], /, *, name: str | None = None
-) -> FunctionPrimitive[In, Out]: ...
-@overload
-def step(
-    function: Callable[[In], Out], /, *, name: str | None = None
-) -> FunctionPrimitive[In, Out]: ...
-@overload
-def step(
-    function: Callable[[WorkflowContext, In], Awaitable[Out]], /, *, name: str | None = None
-) -> FunctionPrimitive[In, Out]: ...
-@overload
-def step(
-    function: Callable[[WorkflowContext, In], Out], /, *, name: str | None = None
-) -> FunctionPrimitive[In, Out]: ...
-@overload
-def step(
-    function: Callable[[], Awaitable[Out]], /, *, name: str | None = None
-) -> FunctionPrimitive[object, Out]: ...
-@overload
-def step(
-    function: Callable[[], Out], /, *, name: str | None = None
-) -> FunctionPrimitive[object, Out]: ...
-def step(function: Any, /, *, name: str | None = None) -> Any:
-    """Make a primitive of a function; also as a decorator.
-
-    Only required positional parameters count. One is the input. Two are the context and the
-    input, in this order. None: the function is called without arguments, or with the input where
-    it accepts one (`max`, `print`) or tells nothing about its parameters (`int`). A lone parameter
-    annotated `WorkflowContext` gets the context.
-
-    Synchronous functions run inline, so a slow one holds up the event loop: see `in_thread`.
-
-    Args:
-        function: Synchronous or asynchronous.
-        name: Default: the function's `__name__`.
-
-    Raises:
-        CompositionError: Its parameters cannot be those of a step.
-
-    Example:
-        >>> @step
-        ... async def shout(text: str) -> str:
-        ...     return text.upper()
-        >>> (shout >> len).run("hello")
-        5
-    """
-    made = as_primitive(function, role="argument of step()")
-    return made if name is None else made.named(name)
-
-
-@overload
-def in_thread(
-    function: Callable[[WorkflowContext, In], Out], /, *, name: str | None = None
-) -> FunctionPrimitive[In, Out]: ...
-@overload
-def in_thread(
-    function: Callable[[In], Out], /, *, name: str | None = None
-) -> FunctionPrimitive[In, Out]: ...
-def in_thread(function: Callable[..., Any], /, *, name: str | None = None) -> Any:
-    """Make a primitive that runs a synchronous function in a thread of the loop's executor.
-
-    Context variables are there, so logs and nested workflows are observed in their place. A
-    cancelled call returns at once; the thread finishes the function by itself, since Python cannot
-    interrupt it.
-
-    Args:
-        function: Synchronous, with the parameters of a step.
-        name: Default: the function's `__name__`.
-
-    Raises:
-        CompositionError: The function is asynchronous, or its parameters are not those of a step.
-    """
-    inner = FunctionPrimitive[Any, Any](function, name=name)
-    if inner.is_async:
-        message = f"in_thread takes a synchronous function; {inner.name!r} is asynchronous"
-        raise CompositionError(message)
-    inner.function = _Threaded(function)
-    inner.is_async = True
-    return inner
-
-
-class _Threaded:
-    """Calls a function in a thread, with the caller's context variables."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.__wrapped__ = function
-
-    def __call__(self, *args: Any) -> Awaitable[Any]:
-        return asyncio.to_thread(self.__wrapped__, *args)
 
 
 def check_acyclic(composite: WorkflowPrimitive[Any, Any]) -> None:
@@ -1259,19 +871,12 @@ def _unique(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(unique)
 
 
-def function_name(function: object) -> str:
-    """Return what a function is called, in a form that can stand in a path."""
-    while isinstance(function, partial):
-        function = cast("Any", function).func
-    name = getattr(function, "__name__", None) or _type_name(type(function))
-    return "".join("_" if c in "/[]" else c for c in str(name).strip("<>")) or "step"
+_snake_names: dict[type, str] = {}
 
 
-_type_names: dict[type, str] = {}
-
-
-def _type_name(cls: type) -> str:
-    found = _type_names.get(cls)
+def snake_case(cls: type) -> str:
+    """Return the name of a class in snake case without `Primitive`."""
+    found = _snake_names.get(cls)
     if found is None:
         bare = cls.__name__.removesuffix("Primitive").lstrip("_") or cls.__name__
         found = "".join(
@@ -1280,8 +885,8 @@ def _type_name(cls: type) -> str:
             else c.lower()
             for i, c in enumerate(bare)
         )
-        if len(_type_names) < 1000:  # noqa: PLR2004 - classes made at run time must not pile up
-            _type_names[cls] = found
+        if len(_snake_names) < 1000:  # noqa: PLR2004 - classes made at run time must not pile up
+            _snake_names[cls] = found
     return found
 
 
@@ -1317,33 +922,3 @@ def swapped(primitive: WorkflowPrimitive[Any, Any], context: object, input_data:
         f"execute() of {primitive.name!r} got {notes.shown_value(context)} as its context; "
         f"write execute(context, input_data) with a WorkflowContext, or execute(input_data)"
     )
-
-
-class _LoopOfThread:
-    """The event loop of a thread's `run` calls, closed when the thread or the program ends."""
-
-    def __init__(self) -> None:
-        self.runner = asyncio.Runner()
-        if threading.current_thread() is threading.main_thread():
-            # While the interpreter still works: module teardown would come too late.
-            atexit.register(self._close_at_exit)
-
-    def _close_at_exit(self) -> None:
-        # From Python 3.12 on, no thread can be started any more, and a loop that has run jobs in
-        # threads wants one to wait for them; they have ended by now, and the loop is closed anyway.
-        with suppress(RuntimeError):
-            self._close()
-
-    def _close(self) -> None:
-        if not self.runner.get_loop().is_closed():  # by somebody else: nothing is left to do
-            self.runner.close()
-
-    def __del__(self) -> None:
-        if not sys.is_finalizing():
-            with suppress(RuntimeError):  # the runner is closed already
-                self._close()
-
-
-async def _awaited(awaitable: Awaitable[Out]) -> Out:
-    """Make a coroutine of any awaitable, as `Runner.run` wants one."""
-    return await awaitable

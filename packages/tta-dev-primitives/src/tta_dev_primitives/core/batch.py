@@ -11,16 +11,16 @@ from contextvars import copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from tta_dev_primitives.core import clock, engine, notes
+from tta_dev_primitives.core import clock, engine, frames, notes
 from tta_dev_primitives.core.base import (
     Composite,
-    Run,
     as_primitive,
     check_concurrency,
     check_name,
     nested_awaitable,
 )
 from tta_dev_primitives.core.crew import Crew
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.stream import close_source
 from tta_dev_primitives.errors import ConfigurationError
 
@@ -216,7 +216,7 @@ class _Work:
         self.failure: Exception | None = None
         self.done = 0
         self.site: engine.Site | None = None
-        self.frame: engine.Frame | None = None
+        self.frame: frames.Frame | None = None
 
     async def run(self, call: Callable[[WorkflowContext, Any], Awaitable[Any]]) -> Any:
         """Read the source, start the items, wait for all, and return their results."""
@@ -271,7 +271,7 @@ class _Work:
                 branch = frame.branch(0)
                 engine.current.set(branch)  # in this task's own variables: nothing to reset
                 branch.mark({"item": index})
-                result = await engine.observe(branch, 0, call, self.context, item)
+                result = await frames.observe(branch, 0, call, self.context, item)
             else:
                 result = await call(self.context, item)
             if result.__class__ is CoroutineType:

@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from tta_dev_primitives.core.base import (
-    Chooser,
-    Composite,
-    Run,
-    as_primitive,
-    check_name,
-    path_safe,
-)
+from tta_dev_primitives.core.base import Composite, as_primitive, check_name, path_safe
+from tta_dev_primitives.core.functions import Chooser
 from tta_dev_primitives.core.notes import shown_value
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.errors import CompositionError, RoutingError
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ("Crew",)
 
 _EAGER = sys.version_info >= (3, 12)
+_Task = asyncio.Task
 
 
 class Crew:
@@ -61,7 +62,7 @@ class Crew:
             context: The context variables that it sees; a copy of the caller's by default.
         """
         if self._eager:
-            task: asyncio.Task[None] = asyncio.Task(  # pyright: ignore[reportUnknownVariableType] - as below
+            task: asyncio.Task[None] = _Task(  # pyright: ignore[reportUnknownVariableType] - as below
                 work,
                 loop=self._loop,
                 context=context,

@@ -33,13 +33,14 @@ from typing import (
     overload,
 )
 
-from tta_dev_primitives.core.base import MISSING, FunctionPrimitive, WorkflowPrimitive
-from tta_dev_primitives.core.functions import is_async
+from tta_dev_primitives.core.base import MISSING, WorkflowPrimitive
+from tta_dev_primitives.core.functions import FunctionPrimitive, is_async
 from tta_dev_primitives.errors import CompositionError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.parallel import FanOut
     from tta_dev_primitives.core.sequential import SequentialPrimitive
@@ -66,17 +67,11 @@ Where the function is asynchronous, so is this.
 MakeStep: TypeAlias = "Callable[[FunctionPrimitive[Any, Any]], WorkflowPrimitive[Any, Any]]"
 """Makes the nominal primitive of the function's own."""
 
-if TYPE_CHECKING:
-    _Step: TypeAlias = (
-        WorkflowPrimitive[In, Out]
-        | Callable[[In], Awaitable[Out]]
-        | Callable[[WorkflowContext, In], Awaitable[Out]]
-    )
-    _Plain: TypeAlias = Callable[[In], Out] | Callable[[WorkflowContext, In], Out]
 
+if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 
-class _Method(Protocol[TIn, Q, TOut]):
-    def __call__(self, instance: TIn, /, *args: Q.args, **kwargs: Q.kwargs) -> TOut: ...
+    class _Method(Protocol[TIn, Q, TOut]):
+        def __call__(self, instance: TIn, /, *args: Q.args, **kwargs: Q.kwargs) -> TOut: ...
 
 
 class DecoratedFunction(Generic[P, R]):
@@ -286,51 +281,51 @@ class DecoratedFunction(Generic[P, R]):
 
     @overload
     def __rshift__(
-        self: Callable[[In], Awaitable[Mid]], other: _Step[Mid, Out], /
+        self: Callable[[In], Awaitable[Mid]], other: AsyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[WorkflowContext, In], Awaitable[Mid]], other: _Step[Mid, Out], /
+        self: Callable[[WorkflowContext, In], Awaitable[Mid]], other: AsyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[], Awaitable[Mid]], other: _Step[Mid, Out], /
+        self: Callable[[], Awaitable[Mid]], other: AsyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[object, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[In], Awaitable[Mid]], other: _Plain[Mid, Out], /
+        self: Callable[[In], Awaitable[Mid]], other: SyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[WorkflowContext, In], Awaitable[Mid]], other: _Plain[Mid, Out], /
+        self: Callable[[WorkflowContext, In], Awaitable[Mid]], other: SyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[], Awaitable[Mid]], other: _Plain[Mid, Out], /
+        self: Callable[[], Awaitable[Mid]], other: SyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[object, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[In], Mid], other: _Step[Mid, Out], /
+        self: Callable[[In], Mid], other: AsyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[WorkflowContext, In], Mid], other: _Step[Mid, Out], /
+        self: Callable[[WorkflowContext, In], Mid], other: AsyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[], Mid], other: _Step[Mid, Out], /
+        self: Callable[[], Mid], other: AsyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[object, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[In], Mid], other: _Plain[Mid, Out], /
+        self: Callable[[In], Mid], other: SyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[WorkflowContext, In], Mid], other: _Plain[Mid, Out], /
+        self: Callable[[WorkflowContext, In], Mid], other: SyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rshift__(
-        self: Callable[[], Mid], other: _Plain[Mid, Out], /
+        self: Callable[[], Mid], other: SyncTaking[Mid, Out], /
     ) -> SequentialPrimitive[object, Out]: ...
     def __rshift__(self: Any, other: Any, /) -> Any:
         """Chain, as `WorkflowPrimitive` does."""
@@ -338,79 +333,83 @@ class DecoratedFunction(Generic[P, R]):
 
     @overload
     def __or__(
-        self: Callable[[In], Awaitable[A]], other: _Step[In, Out], /
+        self: Callable[[In], Awaitable[A]], other: AsyncTaking[In, Out], /
     ) -> FanOut[In, A | Out]: ...
     @overload
     def __or__(
-        self: Callable[[WorkflowContext, In], Awaitable[A]], other: _Step[In, Out], /
+        self: Callable[[WorkflowContext, In], Awaitable[A]], other: AsyncTaking[In, Out], /
     ) -> FanOut[In, A | Out]: ...
     @overload
     def __or__(
-        self: Callable[[], Awaitable[A]], other: _Step[object, Out], /
+        self: Callable[[], Awaitable[A]], other: AsyncTaking[object, Out], /
     ) -> FanOut[object, A | Out]: ...
     @overload
     def __or__(
-        self: Callable[[In], Awaitable[A]], other: _Plain[In, Out], /
+        self: Callable[[In], Awaitable[A]], other: SyncTaking[In, Out], /
     ) -> FanOut[In, A | Out]: ...
     @overload
     def __or__(
-        self: Callable[[WorkflowContext, In], Awaitable[A]], other: _Plain[In, Out], /
+        self: Callable[[WorkflowContext, In], Awaitable[A]], other: SyncTaking[In, Out], /
     ) -> FanOut[In, A | Out]: ...
     @overload
     def __or__(
-        self: Callable[[], Awaitable[A]], other: _Plain[object, Out], /
+        self: Callable[[], Awaitable[A]], other: SyncTaking[object, Out], /
     ) -> FanOut[object, A | Out]: ...
     @overload
-    def __or__(self: Callable[[In], A], other: _Step[In, Out], /) -> FanOut[In, A | Out]: ...
+    def __or__(self: Callable[[In], A], other: AsyncTaking[In, Out], /) -> FanOut[In, A | Out]: ...
     @overload
     def __or__(
-        self: Callable[[WorkflowContext, In], A], other: _Step[In, Out], /
+        self: Callable[[WorkflowContext, In], A], other: AsyncTaking[In, Out], /
     ) -> FanOut[In, A | Out]: ...
-    @overload
-    def __or__(self: Callable[[], A], other: _Step[object, Out], /) -> FanOut[object, A | Out]: ...
-    @overload
-    def __or__(self: Callable[[In], A], other: _Plain[In, Out], /) -> FanOut[In, A | Out]: ...
     @overload
     def __or__(
-        self: Callable[[WorkflowContext, In], A], other: _Plain[In, Out], /
+        self: Callable[[], A], other: AsyncTaking[object, Out], /
+    ) -> FanOut[object, A | Out]: ...
+    @overload
+    def __or__(self: Callable[[In], A], other: SyncTaking[In, Out], /) -> FanOut[In, A | Out]: ...
+    @overload
+    def __or__(
+        self: Callable[[WorkflowContext, In], A], other: SyncTaking[In, Out], /
     ) -> FanOut[In, A | Out]: ...
     @overload
-    def __or__(self: Callable[[], A], other: _Plain[object, Out], /) -> FanOut[object, A | Out]: ...
+    def __or__(
+        self: Callable[[], A], other: SyncTaking[object, Out], /
+    ) -> FanOut[object, A | Out]: ...
     def __or__(self: Any, other: Any, /) -> Any:
         """Fan out, as `WorkflowPrimitive` does."""
         return self.step | other
 
     @overload
     def __rrshift__(
-        self: Callable[[Mid], Awaitable[Out]], other: _Step[In, Mid], /
+        self: Callable[[Mid], Awaitable[Out]], other: AsyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rrshift__(
-        self: Callable[[WorkflowContext, Mid], Awaitable[Out]], other: _Step[In, Mid], /
+        self: Callable[[WorkflowContext, Mid], Awaitable[Out]], other: AsyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rrshift__(
-        self: Callable[[Mid], Awaitable[Out]], other: _Plain[In, Mid], /
+        self: Callable[[Mid], Awaitable[Out]], other: SyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rrshift__(
-        self: Callable[[WorkflowContext, Mid], Awaitable[Out]], other: _Plain[In, Mid], /
+        self: Callable[[WorkflowContext, Mid], Awaitable[Out]], other: SyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rrshift__(
-        self: Callable[[Mid], Out], other: _Step[In, Mid], /
+        self: Callable[[Mid], Out], other: AsyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rrshift__(
-        self: Callable[[WorkflowContext, Mid], Out], other: _Step[In, Mid], /
+        self: Callable[[WorkflowContext, Mid], Out], other: AsyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rrshift__(
-        self: Callable[[Mid], Out], other: _Plain[In, Mid], /
+        self: Callable[[Mid], Out], other: SyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     @overload
     def __rrshift__(
-        self: Callable[[WorkflowContext, Mid], Out], other: _Plain[In, Mid], /
+        self: Callable[[WorkflowContext, Mid], Out], other: SyncTaking[In, Mid], /
     ) -> SequentialPrimitive[In, Out]: ...
     def __rrshift__(self: Any, other: Any, /) -> Any:
         """Chain a function in front, as `WorkflowPrimitive` does."""
@@ -418,31 +417,31 @@ class DecoratedFunction(Generic[P, R]):
 
     @overload
     def __ror__(
-        self: Callable[[In], Awaitable[Out]], other: _Step[In, A], /
+        self: Callable[[In], Awaitable[Out]], other: AsyncTaking[In, A], /
     ) -> FanOut[In, A | Out]: ...
     @overload
     def __ror__(
-        self: Callable[[WorkflowContext, In], Awaitable[Out]], other: _Step[In, A], /
+        self: Callable[[WorkflowContext, In], Awaitable[Out]], other: AsyncTaking[In, A], /
     ) -> FanOut[In, A | Out]: ...
     @overload
     def __ror__(
-        self: Callable[[In], Awaitable[Out]], other: _Plain[In, A], /
+        self: Callable[[In], Awaitable[Out]], other: SyncTaking[In, A], /
     ) -> FanOut[In, A | Out]: ...
     @overload
     def __ror__(
-        self: Callable[[WorkflowContext, In], Awaitable[Out]], other: _Plain[In, A], /
+        self: Callable[[WorkflowContext, In], Awaitable[Out]], other: SyncTaking[In, A], /
     ) -> FanOut[In, A | Out]: ...
     @overload
-    def __ror__(self: Callable[[In], Out], other: _Step[In, A], /) -> FanOut[In, A | Out]: ...
+    def __ror__(self: Callable[[In], Out], other: AsyncTaking[In, A], /) -> FanOut[In, A | Out]: ...
     @overload
     def __ror__(
-        self: Callable[[WorkflowContext, In], Out], other: _Step[In, A], /
+        self: Callable[[WorkflowContext, In], Out], other: AsyncTaking[In, A], /
     ) -> FanOut[In, A | Out]: ...
     @overload
-    def __ror__(self: Callable[[In], Out], other: _Plain[In, A], /) -> FanOut[In, A | Out]: ...
+    def __ror__(self: Callable[[In], Out], other: SyncTaking[In, A], /) -> FanOut[In, A | Out]: ...
     @overload
     def __ror__(
-        self: Callable[[WorkflowContext, In], Out], other: _Plain[In, A], /
+        self: Callable[[WorkflowContext, In], Out], other: SyncTaking[In, A], /
     ) -> FanOut[In, A | Out]: ...
     def __ror__(self: Any, other: Any, /) -> Any:
         """Fan out with a function first, as `WorkflowPrimitive` does."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
-from tta_dev_primitives.core.base import Chooser, WorkflowPrimitive, check_name
+from tta_dev_primitives.core.base import WorkflowPrimitive, check_name
+from tta_dev_primitives.core.functions import Chooser
 from tta_dev_primitives.core.notes import shown_value
 from tta_dev_primitives.core.stream import Stream, close_source
 from tta_dev_primitives.errors import Filtered

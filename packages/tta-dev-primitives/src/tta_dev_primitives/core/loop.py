@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from tta_dev_primitives.core.annotations import check_fit
-from tta_dev_primitives.core.base import Chooser, Composite, Run, as_primitive, check_name, is_count
+from tta_dev_primitives.core.base import Composite, as_primitive, check_name, is_count
+from tta_dev_primitives.core.functions import Chooser
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.errors import ConfigurationError, LoopLimitError
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ a path is worked out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from tta_dev_primitives.core import clock
 
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from tta_dev_primitives.core.context import WorkflowContext
+    from tta_dev_primitives.core.context import FreshContext, WorkflowContext
 
     class _Place(Protocol):
         @property
@@ -28,7 +28,16 @@ if TYPE_CHECKING:
         def nodes(self) -> tuple[_Place, ...]: ...
 
 
-__all__ = ("forget", "locate", "locate_among", "path_of", "remark", "shown_error", "shown_value")
+__all__ = (
+    "defer",
+    "forget",
+    "locate",
+    "locate_among",
+    "path_of",
+    "remark",
+    "shown_error",
+    "shown_value",
+)
 
 
 class _Note(str):
@@ -54,6 +63,7 @@ def locate(
     *,
     attempt: int = 0,
     history: str = "",
+    now: float | None = None,
 ) -> None:
     """Note on `error` that it came out of child `index` of `owner` (None: of `owner` itself).
 
@@ -64,6 +74,7 @@ def locate(
         context: The run's context: for the correlation id and the elapsed time.
         attempt: The number of the attempt, where a retry made more than one.
         history: What else belongs into the note, as whole lines, each with a line feed before it.
+        now: When it arose, by the engine's clock, if not in this moment.
     """
     run = context.correlation_id
     below: tuple[str, ...] = () if index is None else (owner.segments[index],)
@@ -82,7 +93,7 @@ def locate(
     path = "/".join((owner.name, *below))
     started = context.started
     # Less than nothing: the call was made by the real clock and awaited by a virtual one.
-    seconds = -1.0 if started is None else clock.now() - started
+    seconds = -1.0 if started is None else (now or clock.now()) - started
     elapsed = "" if seconds < 0 else f", after {seconds:.6f} s"
     attempts = f", attempt {attempt}" if attempt else ""
     note = _Note(f"in workflow step {path}{attempts}{elapsed}, correlation id {run}{history}")
@@ -95,6 +106,21 @@ def locate(
         remark(error, note)  # `add_note` would ask the `__setattr__` of a frozen exception
     else:
         error.__notes__[found[0]] = note
+
+
+def defer(error: BaseException, owner: _Place, context: FreshContext) -> None:
+    """Note on a refusal of ours, once somebody reads it, that it came out of `owner`.
+
+    Args:
+        error: A `RejectedError` that is about to leave `owner`.
+        owner: The composite.
+        context: The run's context; one of the engine's, whose start stays what it is.
+    """
+    cast("Any", error)._arose = _locate_late, owner, context, clock.now()
+
+
+def _locate_late(error: BaseException, owner: _Place, context: FreshContext, now: float) -> None:
+    locate(error, owner, None, context, now=now)
 
 
 def locate_among(error: BaseException, owner: _Place, context: WorkflowContext) -> None:
@@ -124,7 +150,8 @@ def path_of(error: BaseException) -> str | None:
 
 def _find(error: BaseException) -> tuple[int, _Note] | None:
     # Past a `__getattr__` of the exception's own, which may do or raise anything.
-    kept: object = vars(error).get("__notes__")
+    facts = vars(error)
+    kept: object = error.__notes__ if "_arose" in facts else facts.get("__notes__")
     if isinstance(kept, list):
         for index, note in enumerate(cast("list[object]", kept)):
             if isinstance(note, _Note):

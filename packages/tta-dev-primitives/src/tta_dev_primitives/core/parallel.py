@@ -10,32 +10,27 @@ checkers find it only if each combination is spelled out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextvars import copy_context
 from functools import cache
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast, overload
 
-from tta_dev_primitives.core import clock, engine, notes
+from tta_dev_primitives.core import engine
 from tta_dev_primitives.core.base import (
     Composite,
-    Run,
     as_primitive,
     check_concurrency,
     check_name,
     is_count,
-    nested_awaitable,
     path_safe,
 )
-from tta_dev_primitives.errors import CompositionError, ConfigurationError, QuorumError
+from tta_dev_primitives.errors import CompositionError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterator
-    from contextvars import Context
+    from collections.abc import Awaitable, Callable
 
     from tta_dev_primitives.core.base import AsyncStep, SyncStep, WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
-    from tta_dev_primitives.core.crew import Crew
     from tta_dev_primitives.core.outcome import Outcome
+    from tta_dev_primitives.core.race import Race
 
 __all__ = ("ErrorPolicy", "FanOut", "Parallel", "ParallelPrimitive", "fan_out")
 
@@ -439,13 +434,13 @@ class ParallelPrimitive(Composite[TIn, TOut]):
     async def _execute_impl(
         self, context: WorkflowContext, input_data: Any, site: engine.Site | None = None
     ) -> Any:
-        race = _Race(self, context)
+        race = _race_class()(self, context)
         if engine.listening is None:
             await race.run(input_data, self.calls, race.branch)
             if race.failure is None:
                 return race.take_result()
             raise race.take_failure()
-        with Run(self, context, site) as run:
+        with race.heard(site) as run:
             await race.run(input_data, run.calls, race.watched_by(run))
             if race.failure is None:
                 return race.take_result()
@@ -453,286 +448,45 @@ class ParallelPrimitive(Composite[TIn, TOut]):
 
 
 @cache
-def _crew_class() -> type[Crew]:
-    """Return what starts and awaits the branches."""
-    from tta_dev_primitives.core.crew import Crew  # noqa: PLC0415 - with the first fan-out
+def _race_class() -> type[Race]:
+    """Return what runs the branches."""
+    from tta_dev_primitives.core.race import Race  # noqa: PLC0415 - with the first fan-out
 
-    return Crew
-
-
-class _Race:
-    """One run of a Parallel: what each branch gave, and when that is enough."""
-
-    __slots__ = (
-        "context",
-        "crew",
-        "done",
-        "errors",
-        "failure",
-        "frame",
-        "owner",
-        "result",
-        "results",
-        "running",
-        "sites",
-        "starting",
-        "todo",
-    )
-
-    def __init__(self, owner: ParallelPrimitive[Any, Any], context: WorkflowContext) -> None:
-        self.owner = owner
-        self.context = context
-        self.crew = _crew_class()()
-        self.results: list[Any] = [_NOT_DONE] * len(owner.nodes)
-        self.errors: list[tuple[int, Exception]] = []
-        self.done = 0
-        self.result: Any = None
-        self.failure: Exception | None = None
-        self.sites: tuple[engine.Site, ...] = ()
-        self.frame: engine.Frame | None = None
-        self.todo: Iterator[tuple[int, Any]] = iter(())
-        self.running = 0
-        self.starting = False
-
-    async def run(
-        self,
-        input_data: Any,
-        calls: tuple[Callable[[WorkflowContext, Any], Awaitable[Any]], ...],
-        branch: Callable[[int, Any, Any], Coroutine[Any, Any, None]],
-    ) -> None:
-        """Start the branches, wait for all, and let the policy decide: `result` or `failure`."""
-        crew, limit = self.crew, self.owner._limit
-        try:
-            if limit is None or limit >= len(calls):
-                for index, call in enumerate(calls):
-                    crew.start(branch(index, call, input_data))
-                    if crew.stopping:
-                        break
-            else:
-                self.todo = iter(enumerate(calls))
-                self._fill(branch, input_data, copy_context())
-        except BaseException as error:  # noqa: BLE001 - a task that could not be started
-            crew.escape(error)  # raised by `drain`, once those that run are done
-        await crew.drain()
-        self._decide()
-        self.errors = []  # as they are handed over, lest they tie a cycle
-
-    def watched_by(self, run: Run) -> Callable[[int, Any, Any], Coroutine[Any, Any, None]]:
-        """Return what runs a branch for whoever listens to `run`."""
-        self.frame = run.frame
-        if run.frame is not None:
-            return self.framed_branch
-        if run.site is not None:
-            self.sites = run.site.open(self.owner)
-            return self.counted_branch
-        return self.branch
-
-    def take_result(self) -> Any:
-        """Hand over the result; the frames of an error among it hold this object."""
-        result, self.result = self.result, None
-        return result
-
-    def take_failure(self) -> Exception:
-        """Hand over the error to raise; to keep it would tie it and its traceback into a cycle."""
-        failure, self.failure = self.failure, None
-        return cast("Exception", failure)
-
-    def _fill(self, branch: Any, input_data: Any, variables: Context) -> None:
-        """Start branches while there is room; each that ends makes room for another."""
-        if self.starting:  # a branch that ended while it was started: the loop below goes on
-            return
-
-        async def relay(index: int, call: Any) -> None:
-            await branch(index, call, input_data)
-            self.running -= 1
-            self._fill(branch, input_data, variables)
-
-        self.starting = True
-        try:
-            while self.running < (self.owner._limit or 1) and not self.crew.stopping:
-                following = next(self.todo, None)
-                if following is None:
-                    return
-                self.running += 1
-                # Each branch sees the variables as they were when the call began, not those that
-                # an earlier branch left behind.
-                self.crew.start(relay(*following), variables.copy())
-        finally:
-            self.starting = False
-
-    async def branch(self, index: int, call: Any, input_data: Any) -> None:
-        """Run one branch where nobody listens."""
-        try:
-            result = await call(self.context, input_data)
-        except BaseException as error:  # noqa: BLE001 - the policy decides
-            self.failed(index, error)
-        else:
-            self.succeeded(index, result)
-
-    async def counted_branch(self, index: int, call: Any, input_data: Any) -> None:
-        """Run one branch where only the recorder listens."""
-        site = self.sites[index]
-        started = clock.now()
-        try:
-            result = await call(self.context, input_data)
-        except BaseException as error:  # noqa: BLE001 - the policy decides
-            site.failed(clock.now() - started, error)
-            self.failed(index, error)
-        else:
-            site.took(clock.now() - started)
-            self.succeeded(index, result)
-
-    async def framed_branch(self, index: int, call: Any, input_data: Any) -> None:
-        """Run one branch in a frame of its own."""
-        frame = cast("engine.Frame", self.frame).branch(index)
-        engine.current.set(frame)  # in this task's own variables: nothing to reset
-        try:
-            result = await engine.observe(frame, index, call, self.context, input_data)
-        except BaseException as error:  # noqa: BLE001 - the policy decides
-            self.failed(index, error)
-        else:
-            self.succeeded(index, result)
-
-    def succeeded(self, index: int, result: Any) -> None:
-        """Take a branch's result."""
-        if result.__class__ is CoroutineType:
-            self.failed(index, nested_awaitable(self.owner.nodes[index].name, result))
-            return
-        self.results[index] = result
-        self.done += 1
-        policy = self.owner._policy
-        if (policy == "first_success") or (policy == "quorum" and self.done == self.owner._quorum):
-            self.crew.stop()
-
-    def failed(self, index: int, error: BaseException) -> None:
-        """Take a branch's error."""
-        if not isinstance(error, Exception):
-            self.crew.escape(error)
-            return
-        engine.hide_frame(error)  # that of the branch
-        notes.locate(error, self.owner, index, self.context)
-        self.errors.append((index, error))
-        policy = self.owner._policy
-        if policy == "fail_fast" or (
-            policy == "quorum" and len(self.results) - len(self.errors) < self.owner._quorum
-        ):
-            self.crew.stop()
-
-    def _decide(self) -> None:
-        owner, results, errors = self.owner, self.results, self.errors
-        policy = owner._policy
-        if policy == "fail_fast":
-            if errors:
-                self.failure = self._first_error()
-            elif owner._keys is not None:
-                self.result = dict(zip(owner._keys, results, strict=True))
-            else:
-                self.result = tuple(results) if owner._as_tuple else results
-            return
-        errors.sort(key=_by_index)
-        if policy == "collect":
-            self.result = self._outcomes()
-            return
-        succeeded = [result for result in results if result is not _NOT_DONE]
-        if policy == "quorum":
-            if len(succeeded) >= owner._quorum:
-                self.result = succeeded[: owner._quorum]
-            else:
-                self.failure = self._no_quorum(len(succeeded))
-        elif succeeded:
-            self.result = succeeded[0]
-        else:
-            message = f"all {len(results)} branches of {owner.name!r} failed"
-            self.failure = ExceptionGroup(message, [error for _, error in errors])
-
-    def _first_error(self) -> Exception:
-        """Return the error that came first; later ones, of branches cut short, as its notes."""
-        (_, first), *later = self.errors
-        for index, error in later:
-            notes.remark(
-                first,
-                f"branch {self.owner.segments[index]!r} failed too, while it was being "
-                f"cancelled: {notes.shown_error(error)}",
-            )
-        return first
-
-    def _outcomes(self) -> Any:
-        from tta_dev_primitives.core.outcome import Outcome  # noqa: PLC0415 - only where asked for
-
-        failed = dict(self.errors)
-        outcomes: list[Outcome[Any]] = [
-            Outcome(error=failed[index]) if index in failed else Outcome(value=result)
-            for index, result in enumerate(self.results)
-        ]
-        if self.owner._keys is not None:
-            return dict(zip(self.owner._keys, outcomes, strict=True))
-        return outcomes
-
-    def _no_quorum(self, succeeded: int) -> QuorumError:
-        owner, causes = self.owner, tuple(error for _, error in self.errors)
-        told = "; ".join(
-            f"{owner.segments[index]}: {notes.shown_error(error)}" for index, error in self.errors
-        )
-        message = (
-            f"{owner.name!r} needs {owner._quorum} of {len(self.results)} branches, but "
-            f"{len(causes)} failed: {told}"
-        )
-        return QuorumError(message, required=owner._quorum, succeeded=succeeded, errors=causes)
-
-
-_NOT_DONE: Any = type("_NotDone", (), {"__slots__": ()})()
-
-
-def _by_index(failed: tuple[int, Exception]) -> int:
-    return failed[0]
+    return Race
 
 
 class FanOut(ParallelPrimitive[TIn, list[Each]]):
     """A fan-out that `|` made: another `|` adds a branch to it instead of nesting it."""
 
-    @overload  # type: ignore[override]  # mypy: it extends where the base nests
-    def __or__(self: FanOut[I, A], other: WorkflowPrimitive[I, B], /) -> FanOut[I, A | B]: ...
-    @overload
-    def __or__(self: FanOut[I, A], other: Callable[[I], Awaitable[B]], /) -> FanOut[I, A | B]: ...
-    @overload
-    def __or__(self: FanOut[I, A], other: Callable[[I], B], /) -> FanOut[I, A | B]: ...
-    @overload
-    def __or__(
-        self: FanOut[I, A], other: Callable[[WorkflowContext, I], Awaitable[B]], /
-    ) -> FanOut[I, A | B]: ...
-    @overload
-    def __or__(
-        self: FanOut[I, A], other: Callable[[WorkflowContext, I], B], /
-    ) -> FanOut[I, A | B]: ...
-    @overload
-    def __or__(self: FanOut[I, A], other: Callable[[], Awaitable[B]], /) -> FanOut[I, A | B]: ...
-    @overload
-    def __or__(self: FanOut[I, A], other: Callable[[], B], /) -> FanOut[I, A | B]: ...
-    def __or__(self, other: Any, /) -> Any:
-        """Add a branch."""
-        return super().__or__(other)
+    if TYPE_CHECKING:  # what `fan_out` makes of it
 
-    @overload  # type: ignore[override]  # mypy: it extends where the base nests
-    def also(self: FanOut[I, A], other: WorkflowPrimitive[I, B], /) -> FanOut[I, A | B]: ...
-    @overload
-    def also(self: FanOut[I, A], other: Callable[[I], Awaitable[B]], /) -> FanOut[I, A | B]: ...
-    @overload
-    def also(self: FanOut[I, A], other: Callable[[I], B], /) -> FanOut[I, A | B]: ...
-    @overload
-    def also(
-        self: FanOut[I, A], other: Callable[[WorkflowContext, I], Awaitable[B]], /
-    ) -> FanOut[I, A | B]: ...
-    @overload
-    def also(
-        self: FanOut[I, A], other: Callable[[WorkflowContext, I], B], /
-    ) -> FanOut[I, A | B]: ...
-    @overload
-    def also(self: FanOut[I, A], other: Callable[[], Awaitable[B]], /) -> FanOut[I, A | B]: ...
-    @overload
-    def also(self: FanOut[I, A], other: Callable[[], B], /) -> FanOut[I, A | B]: ...
-    def also(self, other: Any, /) -> Any:
-        """Add a branch, as `|` does."""
-        return super().also(other)
+        @overload  # type: ignore[override]  # mypy: it extends where the base nests
+        def __or__(self: FanOut[I, A], other: WorkflowPrimitive[I, B], /) -> FanOut[I, A | B]: ...
+        @overload
+        def __or__(
+            self: FanOut[I, A], other: Callable[[I], Awaitable[B]], /
+        ) -> FanOut[I, A | B]: ...
+        @overload
+        def __or__(self: FanOut[I, A], other: Callable[[I], B], /) -> FanOut[I, A | B]: ...
+        @overload
+        def __or__(
+            self: FanOut[I, A], other: Callable[[WorkflowContext, I], Awaitable[B]], /
+        ) -> FanOut[I, A | B]: ...
+        @overload
+        def __or__(
+            self: FanOut[I, A], other: Callable[[WorkflowContext, I], B], /
+        ) -> FanOut[I, A | B]: ...
+        @overload
+        def __or__(
+            self: FanOut[I, A], other: Callable[[], Awaitable[B]], /
+        ) -> FanOut[I, A | B]: ...
+        @overload
+        def __or__(self: FanOut[I, A], other: Callable[[], B], /) -> FanOut[I, A | B]: ...
+        def __or__(self, other: Any, /) -> Any:
+            """Add a branch."""
+
+        also = __or__  # type: ignore[assignment]  # as above
+        """The same as `|`; type checkers follow a lambda here, but not after an operator."""
 
     @property
     def type_name(self) -> str:

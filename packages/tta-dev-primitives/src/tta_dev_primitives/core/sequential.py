@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import (
     MISSING,
+    NO_INPUT,
     Composite,
-    FunctionPrimitive,
     as_primitive,
     bind_at,
     check_name,
@@ -28,13 +28,14 @@ from tta_dev_primitives.core.base import (
     nested_awaitable,
     swapped,
 )
-from tta_dev_primitives.core.context import FreshContext, WorkflowContext, fresh_context
+from tta_dev_primitives.core.context import FreshContext, fresh_context
 from tta_dev_primitives.errors import CompositionError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from tta_dev_primitives.core.base import AnyStep, AsyncStep, SyncStep, WorkflowPrimitive
+    from tta_dev_primitives.core.context import WorkflowContext
 
 __all__ = ("Sequential", "SequentialPrimitive", "chain")
 
@@ -174,7 +175,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     def _prepare(self) -> _Plan:
         """Bind the steps: whether all take the input alone, and what to call."""
         nodes = self.nodes
-        unary = [node.unary if isinstance(node, FunctionPrimitive) else None for node in nodes]
+        unary = [node.unary for node in nodes]
         plan: _Plan
         if None not in unary:
             plan = True, tuple(cast("list[Callable[..., Awaitable[Any]]]", unary))
@@ -194,8 +195,7 @@ class SequentialPrimitive(Composite[TIn, TOut]):
     ) -> Any:
         """Run the steps; see `WorkflowPrimitive.execute`. The engine alone gives `site`."""
         if input_data is MISSING:
-            kind = context.__class__
-            if kind is FreshContext or kind is WorkflowContext or context is MISSING:
+            if context.__class__ in NO_INPUT:
                 raise TypeError(missing_input(self, context))
             value = context
             context = None  # made below, unless no step wants it
@@ -314,15 +314,16 @@ class SequentialPrimitive(Composite[TIn, TOut]):
         self, context: WorkflowContext, value: Any, state: engine.Listening
     ) -> Any:
         """Run with a frame: somebody is told of each call, or wants to know where it stands."""
-        frame = engine.enter(self, context, state)
+        frames = engine.frames
+        frame = frames.enter(self, context, state)
         site = frame.site
         token = engine.current.set(frame)
-        engine.begin(frame)
+        frames.begin(frame)
         failure: BaseException | None = None
         try:
             if frame.live:
                 for index, call in enumerate(self.calls):
-                    value = await engine.observe(frame, index, call, context, value)
+                    value = await frames.observe(frame, index, call, context, value)
                     if value.__class__ is CoroutineType:
                         raise nested_awaitable(self.nodes[index].name, value)  # noqa: TRY301 - what follows sees to it as to any error
             else:
@@ -355,13 +356,13 @@ class SequentialPrimitive(Composite[TIn, TOut]):
                 self._failed(error, context, 0.0, frame.position, value)
             raise
         finally:
-            engine.leave(token)
+            frames.leave(token)
             if failure is not None:
-                engine.close(frame, failure)
+                frames.close(frame, failure)
                 failure = None  # the traceback holds this frame: no reference cycle
         if value.__class__ is engine.stream_type:
             self._follow(value, context)
-        engine.close_with(frame, value)
+        frames.close_with(frame, value)
         return value
 
     def _follow(self, stream: Any, context: WorkflowContext) -> None:

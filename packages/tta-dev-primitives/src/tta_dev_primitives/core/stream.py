@@ -14,17 +14,16 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast, overload
 
-from tta_dev_primitives.core import engine, notes
+from tta_dev_primitives.core import engine, frames, notes
 from tta_dev_primitives.core.base import (
     MISSING,
     Composite,
     WorkflowPrimitive,
     as_primitive,
     check_name,
-    function_name,
     is_count,
 )
-from tta_dev_primitives.core.functions import form_of
+from tta_dev_primitives.core.functions import form_of, function_name
 from tta_dev_primitives.errors import CompositionError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         self._before = before  # the stream that this stage reads
         self._stage = stage
         self._context = context
-        self._frame: engine.Frame | None = None
+        self._frame: frames.Frame | None = None
         self._on_end: list[Callable[[BaseException | None], object]] = []
         self._ended = False
         self._primed = False
@@ -142,7 +141,7 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         finally:
             self._reading = False
             if token is not None:
-                engine.leave(token)
+                frames.leave(token)
 
     def _read_by_nobody(self) -> None:
         if self._reading:
@@ -233,7 +232,7 @@ class Stream(AsyncIterator[T_co], Generic[T_co]):
         else:
             self._on_end.append(callback)
 
-    def within(self, frame: engine.Frame) -> None:
+    def within(self, frame: frames.Frame) -> None:
         """Let the source see `frame` as the running call (for the engine)."""
         self._frame = frame
 
@@ -419,9 +418,9 @@ class MapPrimitive(Composite[TIn, TOut]):
         if state is not None and site is None:
             state = engine.state_for_run(state)
             if state is not None and state.framed():
-                frame = engine.enter(self, context, state)
-                engine.pin(frame)
-                engine.begin(frame)
+                frame = frames.enter(self, context, state)
+                frames.pin(frame)
+                frames.begin(frame)
             elif state is not None:
                 site = self.site(state, self.name)
         stream: Stream[Any] = Stream(
@@ -429,14 +428,14 @@ class MapPrimitive(Composite[TIn, TOut]):
         )
         if frame is not None and frame.outermost:
             owned = frame
-            stream.when_ended(lambda error: engine.close(owned, error))
+            stream.when_ended(lambda error: frames.close(owned, error))
         return stream
 
     async def _each(
         self,
         items: AsyncIterator[Any],
         context: WorkflowContext,
-        frame: engine.Frame | None,
+        frame: frames.Frame | None,
         site: engine.Site | None,
     ) -> AsyncIterator[Any]:
         call = self.calls[0] if site is None else self.calls_at(site)[0]
@@ -447,9 +446,9 @@ class MapPrimitive(Composite[TIn, TOut]):
                         frame.turn += 1
                         token = engine.current.set(frame)
                         try:
-                            result = await engine.observe(frame, 0, call, context, item)
+                            result = await frames.observe(frame, 0, call, context, item)
                         finally:
-                            engine.leave(token)
+                            frames.leave(token)
                     elif site is not None:
                         place = site.open(self)[0]
                         result = await engine.count(place, call, context, item)
@@ -569,3 +568,4 @@ Buffer = BufferPrimitive
 Aggregate = AggregatePrimitive
 
 engine.stream_type = Stream
+engine.unfinished.add(Stream)

@@ -20,33 +20,41 @@ and needs no context. So such a class says `_alone = _execute_impl`: when it is 
 the engine then leaves the context out (None) from the second run on, and it makes one when it needs
 it. Where the context is None, a site that is given is the wrapper's own: a `Run` finds it by
 itself, and must not be given it, or it would take it for one that a composite above counts at.
+
+A class that has next to nothing to do while all goes well goes further: its `execute` is a
+coroutine itself, which does what `_execute_impl` would, and asks less. See `StandBy`, which makes
+this file a little longer than the house rule allows: it is one with what it shortens.
 """
 
 from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from types import CoroutineType, FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, cast
 
-from tta_dev_primitives.core import engine
+from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import (
     MISSING,
     Composite,
-    FunctionPrimitive,
     WorkflowPrimitive,
     as_primitive,
+    nested_awaitable,
     path_safe,
 )
-from tta_dev_primitives.core.functions import is_async
+from tta_dev_primitives.core.context import FreshContext, WorkflowContext, fresh_context
+from tta_dev_primitives.core.functions import FunctionPrimitive, is_async
 from tta_dev_primitives.errors import CompositionError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
-__all__ = ("Wrapper", "called", "decorate_async", "whole_step")
+__all__ = ("StandBy", "Wrapper", "called", "decorate_async", "tuned", "whole_step")
 
 TIn = TypeVar("TIn", contravariant=True)
 TOut = TypeVar("TOut", covariant=True)
+
+_enter: Callable[..., Coroutine[Any, Any, Any]] = WorkflowPrimitive.execute  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - the class itself has no type arguments
 
 
 class Wrapper(Composite[TIn, TOut]):
@@ -60,6 +68,53 @@ class Wrapper(Composite[TIn, TOut]):
     passes_context: ClassVar[bool] = False
     """Whether this very class only hands the context on: no result of its own depends on it."""
     _bound: Callable[..., Awaitable[Any]] | None = None
+    _shortcut: ClassVar[Any] = None
+    """An `execute` that does what `_execute_impl` does, only sooner; for a wrapper run by itself.
+
+    It is taken for inputs of the class `_takes`, and tells them from contexts by that.
+    """
+    _idle: bool = True
+    """Whether the shortcut is open to runs of this very wrapper."""
+    # What the shortcut reads has no defaults in the class: from Python 3.12 on, the interpreter
+    # reads an attribute several times slower where the instance's own hides one of its class.
+    _takes: type | None
+    _quick: Callable[[Any], Awaitable[Any]]
+    _admit: Callable[[], float | None] | None
+    """Takes what a run needs and says when that began, or None where it has to wait."""
+    _heard_at: engine.Site | None
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *args, **kwargs):  # noqa: ANN002, ANN003, ANN204
+            """Make an instance that knows of no input yet."""
+            del args, kwargs
+            made = super().__new__(cls)
+            made._takes = made._admit = made._heard_at = None
+            return made
+
+    @property
+    def bound(self) -> Callable[..., Awaitable[Any]]:
+        """What a composite calls for this step."""
+        kind = type(self)
+        return self._execute_impl if kind.execute is kind._shortcut else super().bound
+
+    def _enter(self, context: Any, input_data: Any) -> Coroutine[Any, Any, Any]:
+        """Start a run without a context that does not take the shortcut, and open that if it can.
+
+        Raises:
+            TypeError: Two arguments in the wrong order, or none.
+        """
+        if self._idle and not isinstance(context, WorkflowContext) and context is not MISSING:
+            if self._bound is None:
+                self._bind()
+            if self._direct is not None:
+                self._quick = self._shortened(self._direct)
+                self._takes = type(context)
+        return _enter(self, context, input_data)
+
+    def _shortened(self, direct: Callable[[Any], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Return what the shortcut awaits: the function inside, or what does more around it."""
+        return direct
 
     @property
     def signature(self) -> tuple[Any, Any]:
@@ -84,10 +139,27 @@ class Wrapper(Composite[TIn, TOut]):
             bound = (place.pairs or self.calls_at(place))[0]
         return bound(context, input_data)
 
+    def _refuse(
+        self,
+        error: Exception,
+        context: WorkflowContext | None,
+        place: engine.Site | None,
+        began: float,
+    ) -> NoReturn:
+        """Refuse a run before its step: count it, note where that was, and raise the error."""
+        if place is not None:
+            place.ended(began, error)
+        if context is None:
+            context = fresh_context(began)
+        if isinstance(context, FreshContext):
+            notes.defer(error, self, context)
+        else:
+            notes.locate(error, self, None, context)
+        raise error
+
     def _bind(self) -> Callable[..., Awaitable[Any]]:
         """Find what to call: the bare function where it takes just the input."""
-        node = self._steps[0]
-        self._direct = node.unary if isinstance(node, FunctionPrimitive) else None
+        self._direct = self._steps[0].unary
         self._bound = self.calls[0]
         return self._bound
 
@@ -111,13 +183,137 @@ class Wrapper(Composite[TIn, TOut]):
                 self._bind()
             site.outermost = True
             site.stand_alone(self)
-            self._place = site
+            self._place = self._heard_at = site
+
+    def _leave_place(self) -> None:
+        super()._leave_place()
+        self._heard_at = None
 
     def _copy(self) -> Any:
         copy = super()._copy()
         copy._direct = None
         copy._bound = None
+        copy._takes = None
+        vars(copy).pop("_quick", None)
         return copy
+
+    async def _complete(self, result: Any) -> None:
+        """See to a step's result that is none yet: wait for the first item of a stream.
+
+        Raises:
+            NestedAwaitableError: It is a coroutine.
+        """
+        if result.__class__ is CoroutineType:
+            raise nested_awaitable(self._steps[0].name, result)
+        await result.prime()
+
+
+def tuned(function: Any) -> Any:
+    """Return a copy of a function for a class of its own.
+
+    The interpreter tunes the code of a function to the class that it meets there; where several
+    classes share it, they undo that for one another, which costs half an await per run.
+    """
+    return FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+
+
+class StandBy(Wrapper[TIn, TOut]):
+    """A wrapper that has nothing to do from the start of its step until that fails.
+
+    At least as it mostly is set up. Executed by itself, such a run is one coroutine, and each
+    question that it asks costs up to a tenth of the whole. So it asks as few as it can, and any
+    other run goes the long way. A subclass takes it over by `execute = _shortcut = tuned(...)`.
+    """
+
+    if not TYPE_CHECKING:  # the signatures are those of the base
+
+        async def execute(  # noqa: ANN201, C901, PLR0912 - written out for speed
+            self,
+            context=MISSING,  # noqa: ANN001 - as the base has it
+            input_data=MISSING,  # noqa: ANN001 - as above
+        ):
+            """Run the step; see `WorkflowPrimitive.execute`."""
+            if type(context) is self._takes and input_data is MISSING:
+                state = engine.listening
+                if state is None or (
+                    (place := self._heard_at) is not None
+                    and place.state is state
+                    and not state.log_possible()
+                ):
+                    direct, admit = self._quick, self._admit
+                    began = clock.now() if admit is None else admit()
+                    if began is None:
+                        place = None if state is None else place
+                        self._turn_away(place)
+                        return await self._execute_impl(None, context, place)
+                    try:
+                        result = await direct(context)
+                        if type(result) in engine.unfinished:
+                            await self._complete(result)
+                    except BaseException as error:
+                        place = None if state is None else place
+                        more = self._after(error, None, context, began, place, None)
+                        if more is None:
+                            raise
+                    else:
+                        if state is not None:
+                            place.well(began)
+                        return result
+                    return await more
+            owned = False
+            if input_data is MISSING or not isinstance(context, WorkflowContext):
+                run = self._enter(context, input_data)
+            else:
+                run = self._execute_impl(context, input_data)
+                if context.started is None:  # else it is a run within a run
+                    owned = True
+                    context.started = clock.now()
+            try:
+                return await run
+            except BaseException as error:
+                engine.hide_frame(error)
+                raise
+            finally:
+                if owned:
+                    context.started = None
+
+    def _turn_away(self, place: engine.Site | None) -> None:
+        """Raise an error if a run for which `_admit` has given None must not wait either.
+
+        Args:
+            place: Where the run is counted.
+        """
+
+    def _after(
+        self,
+        error: BaseException,
+        context: WorkflowContext | None,
+        input_data: Any,
+        began: float | None,
+        place: engine.Site | None,
+        site: engine.Site | None,
+    ) -> Coroutine[Any, Any, Any] | None:
+        """Decide what follows a failure of the step, from inside the `except` that caught it.
+
+        Args:
+            error: What it raised.
+            context: The run's context; None where none was made so far.
+            input_data: The step's input.
+            began: When the run began, by the engine's clock.
+            place: Where the run is counted; the failure is not yet.
+            site: The place that was given to `_execute_impl`.
+
+        Returns:
+            What gives the run's result in its place, to be awaited at once; None where the error is
+            to come out, noted and counted.
+        """
+        raise NotImplementedError
 
 
 def whole_step(

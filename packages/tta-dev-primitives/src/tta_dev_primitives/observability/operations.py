@@ -11,11 +11,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from tta_dev_primitives.core import clock, engine
-from tta_dev_primitives.core.base import FunctionPrimitive, WorkflowPrimitive, check_name
+from tta_dev_primitives.core import clock, engine, frames
+from tta_dev_primitives.core.base import WorkflowPrimitive, check_name
 from tta_dev_primitives.core.context import FreshContext, WorkflowContext
 from tta_dev_primitives.core.decorated import DecoratedFunction
-from tta_dev_primitives.core.functions import is_async
+from tta_dev_primitives.core.functions import FunctionPrimitive, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -58,7 +58,7 @@ class OperationPrimitive(FunctionPrimitive[Any, Any]):
 
     async def _execute_impl(self, context: WorkflowContext, input_data: Any) -> Any:
         if self.attributes:
-            engine.annotate(**self.attributes)
+            frames.annotate(**self.attributes)
         return await super()._execute_impl(context, input_data)
 
 
@@ -118,8 +118,8 @@ class _Call:
 
     __slots__ = ("_frame", "_site", "_started", "_token")
 
-    _frame: engine.Frame
-    _token: Token[engine.Frame | None]
+    _frame: frames.Frame
+    _token: Token[frames.Frame | None]
 
     def __init__(self, node: _Operation, state: engine.Listening, args: tuple[Any, ...]) -> None:
         if not state.framed():
@@ -127,9 +127,9 @@ class _Call:
             self._started = clock.now()
             return
         self._site = None
-        self._frame = frame = engine.enter(node, _context(args), state)
+        self._frame = frame = frames.enter(node, _context(args), state)
         self._token = engine.current.set(frame)
-        engine.begin(frame)
+        frames.begin(frame)
         if node.attributes:
             frame.note(node.attributes)
 
@@ -141,7 +141,7 @@ class _Call:
             # another's, where there is nothing to take back.
             with suppress(ValueError):
                 engine.current.reset(self._token)
-            engine.close(self._frame, error)
+            frames.close(self._frame, error)
         elif error is None:
             site.took(clock.now() - self._started)
         else:

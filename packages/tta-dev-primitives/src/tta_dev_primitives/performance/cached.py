@@ -25,7 +25,7 @@ from tta_dev_primitives.performance.primitive import CachePrimitive
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-    from tta_dev_primitives.core.base import FunctionPrimitive
+    from tta_dev_primitives.core.functions import FunctionPrimitive
     from tta_dev_primitives.performance.kept import Kept
     from tta_dev_primitives.performance.option_types import CachedOptions
     from tta_dev_primitives.performance.stats import CacheStats
@@ -44,8 +44,10 @@ TOut = TypeVar("TOut", covariant=True)
 _POLL = 0.05  # seconds between two looks at a run whose loop may have stopped
 
 
-class _Method(Protocol[TIn, Q, TOut]):
-    def __call__(self, instance: TIn, /, *args: Q.args, **kwargs: Q.kwargs) -> TOut: ...
+if TYPE_CHECKING:  # a protocol class costs an import more than its worth
+
+    class _Method(Protocol[TIn, Q, TOut]):
+        def __call__(self, instance: TIn, /, *args: Q.args, **kwargs: Q.kwargs) -> TOut: ...
 
 
 class CachedFunction(DecoratedFunction[P, R]):
@@ -154,10 +156,12 @@ class _StepCache(_FunctionCache):
         return self.call_key.key(node.function, args, {}, self.settings.fields)
 
 
-class _Caching(Protocol):
-    """What `cached(...)` without a function gives."""
+if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 
-    def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
+    class _Caching(Protocol):
+        """What `cached(...)` without a function gives."""
+
+        def __call__(self, function: Callable[P, R], /) -> CachedFunction[P, R]: ...
 
 
 @overload

@@ -15,15 +15,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast, overload
 
 from tta_dev_primitives.core import clock, engine, notes
-from tta_dev_primitives.core.base import (
-    MISSING,
-    FunctionPrimitive,
-    Run,
-    WorkflowContext,
-    check_name,
-    nested_awaitable,
-)
+from tta_dev_primitives.core.base import MISSING, WorkflowContext, check_name, nested_awaitable
 from tta_dev_primitives.core.context import fresh_context
+from tta_dev_primitives.core.functions import FunctionPrimitive
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.sequential import SequentialPrimitive
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ReentryError, Unkeyable
@@ -36,7 +31,7 @@ from tta_dev_primitives.performance.options import Settings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
-    from tta_dev_primitives.core.base import WorkflowPrimitive
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking, WorkflowPrimitive
     from tta_dev_primitives.performance.flights import Flight
     from tta_dev_primitives.performance.option_types import CacheOptions
     from tta_dev_primitives.performance.stats import CacheStats
@@ -119,31 +114,13 @@ class CachePrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: CachePrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[CacheOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: CachePrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[CacheOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: CachePrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[CacheOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: CachePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[CacheOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: CachePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[CacheOptions],
     ) -> None: ...
     @overload

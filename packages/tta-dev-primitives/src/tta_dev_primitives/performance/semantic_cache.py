@@ -14,19 +14,20 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast, overload
 
 from tta_dev_primitives.core import clock, notes
-from tta_dev_primitives.core.base import Run, check_name
+from tta_dev_primitives.core.base import check_name
 from tta_dev_primitives.core.functions import is_async
 from tta_dev_primitives.core.limits import check_count, check_seconds
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.performance.semantic import SemanticTier
 from tta_dev_primitives.performance.worth import is_complete, spent_once_read
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from tta_dev_primitives.core import engine
-    from tta_dev_primitives.core.base import WorkflowPrimitive
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking, WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
 
 __all__ = ("SemanticCacheOptions", "SemanticCachePrimitive")
@@ -98,31 +99,13 @@ class SemanticCachePrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: SemanticCachePrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[SemanticCacheOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: SemanticCachePrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[SemanticCacheOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: SemanticCachePrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[SemanticCacheOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: SemanticCachePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[SemanticCacheOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: SemanticCachePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[SemanticCacheOptions],
     ) -> None: ...
     def __init__(

@@ -6,7 +6,8 @@ import threading
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from tta_dev_primitives.core import clock, engine, notes
-from tta_dev_primitives.core.base import Run, check_name
+from tta_dev_primitives.core.base import check_name
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery.bulkhead import Bulkhead, deadline_of
@@ -16,7 +17,7 @@ from tta_dev_primitives.recovery.load.concurrency import GradientLimit
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tta_dev_primitives.core.base import WorkflowPrimitive
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.recovery.classification.classify import RetryOn
     from tta_dev_primitives.recovery.load.concurrency import ConcurrencyLimit
@@ -80,31 +81,13 @@ class AdaptivePrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: AdaptivePrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[AdaptiveOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: AdaptivePrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[AdaptiveOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: AdaptivePrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[AdaptiveOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: AdaptivePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[AdaptiveOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: AdaptivePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[AdaptiveOptions],
     ) -> None: ...
     @overload

@@ -16,9 +16,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypedDict, TypeVar, Unpack, cast, overload
 
 from tta_dev_primitives.core import clock, engine, notes
-from tta_dev_primitives.core.base import Run, check_name, is_count, nested_awaitable
+from tta_dev_primitives.core.base import check_name, is_count, nested_awaitable
 from tta_dev_primitives.core.context import FreshContext, fresh_context
 from tta_dev_primitives.core.limits import check_count, check_seconds
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import BulkheadFullError, CompositionError, ConfigurationError
 from tta_dev_primitives.recovery.load.permits import Permits
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
     from types import TracebackType
 
-    from tta_dev_primitives.core.base import WorkflowPrimitive
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking, WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
 
@@ -194,11 +195,32 @@ class Bulkhead:
 
     def start_one(self) -> bool:
         """Take a permit if the call can start at once, and before nobody that came first."""
-        self._enter()
+        enter, leave = self._enter, self._leave  # called as methods, they would be bound anew
+        enter()
         try:
             return not self._woken and self._permits.take()
         finally:
-            self._leave()
+            leave()
+
+    def refusal(self) -> BulkheadFullError | None:
+        """Count and return the error for a call that cannot start now, if nobody more may wait."""
+        permits = self._permits
+        enter, leave = self._enter, self._leave
+        enter()  # an overload refuses by the thousand: before anything is made
+        try:
+            if permits.running < permits.limit or not permits.full():
+                return None
+            self.refused += 1
+            return BulkheadFullError.told_by(
+                _full,
+                self.name,
+                permits.max_queue,
+                permits.running,
+                permits.limit,
+                len(permits.queue),
+            )
+        finally:
+            leave()
 
     async def acquire(self, *, deadline: float | None = None) -> None:
         """Take a permit, after a wait if none is left. Each must be given back by `release`.
@@ -279,10 +301,9 @@ class Bulkhead:
 
     async def wait_for_one(self, deadline: float | None) -> None:
         """Wait for a permit, where `start_one` has just failed; as `acquire`."""
-        with self._lock:  # an overload refuses by the thousand: before anything is made
-            permits = self._permits
-            if permits.running >= permits.limit and permits.full():
-                raise self._no_room()
+        full = self.refusal()
+        if full is not None:
+            raise full
         loop = asyncio.get_running_loop()
         began = loop.time()
         limit = self.queue_timeout
@@ -316,11 +337,8 @@ class Bulkhead:
         if limit is not None and limit <= 0:
             raise self._refusal("has no permit left, and the run's deadline has passed")
         if not self._permits.enqueue(waiter):
-            raise self._no_room()
+            raise self.refusal() or self._refusal("has no room in its queue")
         return waiter
-
-    def _no_room(self) -> BulkheadFullError:
-        return self._refusal(f"has no room in its queue (max_queue={self.max_queue})")
 
     async def _after_the_woken(self) -> None:
         """Let those start that have waited for their permit, one pass of the loop."""
@@ -339,8 +357,7 @@ class Bulkhead:
     def _refusal(self, reason: str) -> BulkheadFullError:
         self.refused += 1
         return BulkheadFullError(
-            f"{self.name!r} {reason}: {self.running} running of {self.max_concurrency}, "
-            f"{self.waiting} waiting; try again later"
+            _refused(self.name, reason, self.running, self.max_concurrency, self.waiting)
         )
 
     def __reduce__(self) -> tuple[Callable[..., Bulkhead], tuple[Any, ...]]:
@@ -353,6 +370,16 @@ class Bulkhead:
             f"<Bulkhead {self.name!r}: {self.running} running of {self.max_concurrency}, "
             f"{self.waiting} waiting>"
         )
+
+
+def _full(name: str, max_queue: int, running: int, limit: int, waiting: int) -> str:
+    return _refused(
+        name, f"has no room in its queue (max_queue={max_queue})", running, limit, waiting
+    )
+
+
+def _refused(name: str, reason: str, running: int, limit: int, waiting: int) -> str:
+    return f"{name!r} {reason}: {running} running of {limit}, {waiting} waiting; try again later"
 
 
 def _rebuild(limit: int, max_queue: int | None, timeout: float | None, name: str) -> Bulkhead:
@@ -391,31 +418,13 @@ class BulkheadPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: BulkheadPrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[BulkheadOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: BulkheadPrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[BulkheadOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: BulkheadPrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[BulkheadOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: BulkheadPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[BulkheadOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: BulkheadPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[BulkheadOptions],
     ) -> None: ...
     @overload
@@ -488,6 +497,9 @@ class BulkheadPrimitive(Wrapper[TIn, TOut]):
         began = start = clock.now() if context is None or place is not None else 0.0
         bulkhead = self._bulkhead
         if not bulkhead.start_one():
+            full = bulkhead.refusal()
+            if full is not None:
+                self._refuse(full, context, place, began)
             try:
                 await bulkhead.wait_for_one(deadline_of(context))
             except BaseException as error:

@@ -7,21 +7,14 @@ of the overloads that keep the types of a step, in the wrapper's form and in the
 
 from __future__ import annotations
 
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cast, overload
 
 from tta_dev_primitives.core import clock as engine_clock
 from tta_dev_primitives.core import engine, notes
-from tta_dev_primitives.core.base import (
-    MISSING,
-    Run,
-    WorkflowPrimitive,
-    check_name,
-    nested_awaitable,
-    path_safe,
-)
-from tta_dev_primitives.core.context import fresh_context
+from tta_dev_primitives.core.base import MISSING, WorkflowPrimitive, check_name, path_safe
+from tta_dev_primitives.core.context import WorkflowContext, fresh_context
 from tta_dev_primitives.core.limits import check_seconds
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import CircuitOpenError, ConfigurationError
 from tta_dev_primitives.recovery.breakers.breaker import Breaker, config_of
@@ -32,7 +25,7 @@ from tta_dev_primitives.recovery.breakers.store import StoreGate
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from tta_dev_primitives.core.context import WorkflowContext
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking
     from tta_dev_primitives.core.decorated import DecoratedFunction
     from tta_dev_primitives.recovery.breakers.breaker import Judge, StateHook
     from tta_dev_primitives.recovery.breakers.config import BreakerConfig, CallOutcome
@@ -131,31 +124,13 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: CircuitBreakerPrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[CircuitBreakerOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: CircuitBreakerPrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[CircuitBreakerOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: CircuitBreakerPrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[CircuitBreakerOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: CircuitBreakerPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[CircuitBreakerOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: CircuitBreakerPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[CircuitBreakerOptions],
     ) -> None: ...
     @overload
@@ -262,7 +237,65 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
             return ("while it works",)
         return (f"while {self._breaker.name!r} is closed",)
 
-    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
+    if not TYPE_CHECKING:  # the signatures are those of the base
+
+        async def execute(  # noqa: ANN201, C901, PLR0912 - written out for speed
+            self,
+            context=MISSING,  # noqa: ANN001 - as the base has it
+            input_data=MISSING,  # noqa: ANN001 - as above
+        ):
+            """Run the step; see `WorkflowPrimitive.execute`."""
+            if type(context) is self._takes and input_data is MISSING:
+                state = engine.listening
+                circuit = self._circuit
+                permit = circuit.passing
+                if permit < 0:
+                    if state is None:
+                        self._reject()
+                elif not circuit.attentive and (
+                    state is None
+                    or (
+                        (place := self._heard_at) is not None
+                        and place.state is state
+                        and not state.log_possible()
+                    )
+                ):
+                    direct = self._quick
+                    start = engine_clock.now()
+                    try:
+                        result = await direct(context)
+                        streams = type(result) in engine.unfinished
+                        if streams:
+                            await self._complete(result)
+                    except BaseException as error:
+                        place = None if state is None else place
+                        self._fell(error, None, permit, 0.0, place, start)
+                        raise
+                    if streams or circuit.attentive:
+                        self._succeeded(permit, result, 0.0)
+                    if state is not None:
+                        place.well(start)
+                    return result
+            owned = False
+            if input_data is MISSING or not isinstance(context, WorkflowContext):
+                run = self._enter(context, input_data)
+            else:
+                run = self._execute_impl(context, input_data)
+                if context.started is None:  # else it is a run within a run
+                    owned = True
+                    context.started = engine_clock.now()
+            try:
+                return await run
+            except BaseException as error:
+                engine.hide_frame(error)
+                raise
+            finally:
+                if owned:
+                    context.started = None
+
+        _shortcut = execute
+
+    async def _execute_impl(
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
         circuit = self._circuit
@@ -277,12 +310,8 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
                 if context is None:
                     context, site = fresh_context(engine_clock.now()), None
                 return await self._observed(context, input_data, site)
-            breaker = self._breaker
-            wait = circuit.shut - (breaker.clock or engine_clock.now)()
-            if wait > 0:  # as `acquire` does, without a frame of its own
-                circuit.count_rejection()
-                raise CircuitOpenError(breaker.name, wait)
-            permit = breaker.acquire()
+            self._reject()
+            permit = self._breaker.acquire()
         start = engine_clock.now() if context is None or place is not None else 0.0
         began = self._breaker.now() if circuit.attentive else 0.0
         try:
@@ -290,18 +319,13 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
             result = await (
                 direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
-            if result.__class__ is CoroutineType:
-                raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
-            if result.__class__ is engine.stream_type:
-                await result.prime()
+            streams = type(result) in engine.unfinished
+            if streams:
+                await self._complete(result)
         except BaseException as error:
-            self._settle(permit, error, began)
-            if place is not None:
-                place.went_wrong(self, start, error)
-            if isinstance(error, Exception):
-                notes.locate(error, self, 0, context or fresh_context(start))
+            self._fell(error, context, permit, began, place, start)
             raise
-        if circuit.attentive or result.__class__ is engine.stream_type:
+        if streams or circuit.attentive:
             self._succeeded(permit, result, began)
         if place is not None:
             (place.well or place.stand_alone(self))(start)
@@ -309,6 +333,34 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
 
     # Executed by itself, it is given no context (None) where the step wants none.
     _alone = _execute_impl
+
+    def _reject(self) -> None:
+        """Reject the call while the time of an open breaker lasts; as `acquire` does, but sooner.
+
+        Raises:
+            CircuitOpenError: It does.
+        """
+        circuit, breaker = self._circuit, self._breaker
+        wait = circuit.shut - (breaker.clock or engine_clock.now)()
+        if wait > 0:
+            circuit.count_rejection()
+            raise CircuitOpenError(breaker.name, wait)
+
+    def _fell(
+        self,
+        error: BaseException,
+        context: WorkflowContext | None,
+        permit: int,
+        began: float,
+        place: engine.Site | None,
+        start: float,
+    ) -> None:
+        """Give the permit of a call that failed back, count it, and note where the error arose."""
+        self._settle(permit, error, began)
+        if place is not None:
+            place.went_wrong(self, start, error)
+        if isinstance(error, Exception):
+            notes.locate(error, self, 0, context or fresh_context(start))
 
     async def _observed(
         self, context: WorkflowContext, input_data: Any, site: engine.Site | None
@@ -392,15 +444,17 @@ def _check_breaker(breaker: object, others: list[str]) -> None:
         raise ConfigurationError(message)
 
 
-class _Breaking(Protocol):
-    """What `CircuitBreaker(...)` without a step gives: it takes a primitive or a function."""
+if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 
-    @overload
-    def __call__(
-        self, primitive: WorkflowPrimitive[In, Out], /
-    ) -> CircuitBreakerPrimitive[In, Out]: ...
-    @overload
-    def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
+    class _Breaking(Protocol):
+        """What `CircuitBreaker(...)` without a step gives: it takes a primitive or a function."""
+
+        @overload
+        def __call__(
+            self, primitive: WorkflowPrimitive[In, Out], /
+        ) -> CircuitBreakerPrimitive[In, Out]: ...
+        @overload
+        def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
 
 
 @overload

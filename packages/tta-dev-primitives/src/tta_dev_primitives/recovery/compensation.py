@@ -13,15 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, cast, 
 
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.annotations import check_fit
-from tta_dev_primitives.core.base import (
-    Composite,
-    FunctionPrimitive,
-    Run,
-    check_acyclic,
-    check_name,
-    nested_awaitable,
-)
+from tta_dev_primitives.core.base import Composite, check_acyclic, check_name, nested_awaitable
 from tta_dev_primitives.core.limits import check_seconds
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.errors import CompositionError, ConfigurationError
 from tta_dev_primitives.recovery.saga.place import (
     Place,
@@ -392,10 +386,7 @@ class CompensationPrimitive(Composite[TIn, TOut]):
             codec=codec,
         )
         plain = self._journal is None and all(group is None for group in self._groups)
-        unary = [
-            step.action.unary if isinstance(step.action, FunctionPrimitive) else None
-            for step in self._built
-        ]
+        unary = [step.action.unary for step in self._built]
         calls = self.calls[: len(self._built)]
         found = self._plan = (
             (layout, plain, calls, False)

@@ -6,22 +6,16 @@ file is longer than the house rule allows because of the overloads that keep the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from types import CoroutineType
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
 
 from tta_dev_primitives.core import clock, engine, notes
-from tta_dev_primitives.core.base import (
-    MISSING,
-    Run,
-    WorkflowPrimitive,
-    check_name,
-    nested_awaitable,
-)
-from tta_dev_primitives.core.context import WorkflowContext, fresh_context
-from tta_dev_primitives.core.wrapper import Wrapper, whole_step
+from tta_dev_primitives.core.base import MISSING, check_name
+from tta_dev_primitives.core.context import fresh_context
+from tta_dev_primitives.core.run import Run
+from tta_dev_primitives.core.wrapper import StandBy, tuned, whole_step
 from tta_dev_primitives.errors import ConfigurationError
-from tta_dev_primitives.recovery.classification.classify import ErrorKind, asked_to_stop, is_failure
+from tta_dev_primitives.recovery.classification.classify import asked_to_stop, is_failure
 from tta_dev_primitives.recovery.fallbacks.alternatives import (
     Alternatives,
     FallbackEvent,
@@ -31,7 +25,11 @@ from tta_dev_primitives.recovery.fallbacks.alternatives import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
+
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking
+    from tta_dev_primitives.core.context import WorkflowContext
+    from tta_dev_primitives.recovery.classification.classify import ErrorKind
 
 __all__ = ("Fallback", "FallbackHook", "FallbackOptions", "FallbackPrimitive")
 
@@ -41,14 +39,8 @@ I = TypeVar("I")  # noqa: E741 - input
 A = TypeVar("A")
 B = TypeVar("B")
 
-_Async: TypeAlias = (
-    WorkflowPrimitive[I, A]
-    | Callable[[I], Awaitable[A]]
-    | Callable[[WorkflowContext, I], Awaitable[A]]
-)
-_Plain: TypeAlias = Callable[[I], A] | Callable[[WorkflowContext, I], A]
-_AsyncByKind: TypeAlias = Mapping[ErrorKind, _Async[I, A]]
-_PlainByKind: TypeAlias = Mapping[ErrorKind, _Plain[I, A]]
+_AsyncByKind: TypeAlias = "Mapping[ErrorKind, AsyncTaking[I, A]]"
+_SyncByKind: TypeAlias = "Mapping[ErrorKind, SyncTaking[I, A]]"
 FallbackHook: TypeAlias = Callable[[FallbackEvent], object]
 """Is told that something takes over; may be asynchronous."""
 
@@ -61,7 +53,7 @@ class FallbackOptions(TypedDict, total=False):
     name: str | None
 
 
-class FallbackPrimitive(Wrapper[TIn, TOut]):
+class FallbackPrimitive(StandBy[TIn, TOut]):
     """Runs a step and, when it fails, others in its place until one succeeds.
 
     All get the same input. After each failure comes the step that `by_kind` names for that kind of
@@ -113,8 +105,8 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Async[I, A],
-        fallbacks: Sequence[_Async[I, B]],
+        primary: AsyncTaking[I, A],
+        fallbacks: Sequence[AsyncTaking[I, B]],
         *,
         by_kind: _AsyncByKind[I, B] | None = None,
         value: B = ...,
@@ -123,18 +115,18 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Async[I, A],
-        fallbacks: Sequence[_Plain[I, B]],
+        primary: AsyncTaking[I, A],
+        fallbacks: Sequence[SyncTaking[I, B]],
         *,
-        by_kind: _PlainByKind[I, B] | None = None,
+        by_kind: _SyncByKind[I, B] | None = None,
         value: B = ...,
         **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Plain[I, A],
-        fallbacks: Sequence[_Async[I, B]],
+        primary: SyncTaking[I, A],
+        fallbacks: Sequence[AsyncTaking[I, B]],
         *,
         by_kind: _AsyncByKind[I, B] | None = None,
         value: B = ...,
@@ -143,19 +135,19 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Plain[I, A],
-        fallbacks: Sequence[_Plain[I, B]],
+        primary: SyncTaking[I, A],
+        fallbacks: Sequence[SyncTaking[I, B]],
         *,
-        by_kind: _PlainByKind[I, B] | None = None,
+        by_kind: _SyncByKind[I, B] | None = None,
         value: B = ...,
         **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Async[I, A],
+        primary: AsyncTaking[I, A],
         *,
-        fallback: _Async[I, B],
+        fallback: AsyncTaking[I, B],
         by_kind: _AsyncByKind[I, B] | None = None,
         value: B = ...,
         **options: Unpack[FallbackOptions],
@@ -163,19 +155,19 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Async[I, A],
+        primary: AsyncTaking[I, A],
         *,
-        fallback: _Plain[I, B],
-        by_kind: _PlainByKind[I, B] | None = None,
+        fallback: SyncTaking[I, B],
+        by_kind: _SyncByKind[I, B] | None = None,
         value: B = ...,
         **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Plain[I, A],
+        primary: SyncTaking[I, A],
         *,
-        fallback: _Async[I, B],
+        fallback: AsyncTaking[I, B],
         by_kind: _AsyncByKind[I, B] | None = None,
         value: B = ...,
         **options: Unpack[FallbackOptions],
@@ -183,17 +175,17 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Plain[I, A],
+        primary: SyncTaking[I, A],
         *,
-        fallback: _Plain[I, B],
-        by_kind: _PlainByKind[I, B] | None = None,
+        fallback: SyncTaking[I, B],
+        by_kind: _SyncByKind[I, B] | None = None,
         value: B = ...,
         **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Async[I, A],
+        primary: AsyncTaking[I, A],
         *,
         by_kind: _AsyncByKind[I, B],
         value: B = ...,
@@ -202,16 +194,16 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Async[I, A],
+        primary: AsyncTaking[I, A],
         *,
-        by_kind: _PlainByKind[I, B],
+        by_kind: _SyncByKind[I, B],
         value: B = ...,
         **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Plain[I, A],
+        primary: SyncTaking[I, A],
         *,
         by_kind: _AsyncByKind[I, B],
         value: B = ...,
@@ -220,16 +212,16 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Plain[I, A],
+        primary: SyncTaking[I, A],
         *,
-        by_kind: _PlainByKind[I, B],
+        by_kind: _SyncByKind[I, B],
         value: B = ...,
         **options: Unpack[FallbackOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Async[I, A],
+        primary: AsyncTaking[I, A],
         *,
         value: B,
         **options: Unpack[FallbackOptions],
@@ -237,7 +229,7 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: FallbackPrimitive[I, A | B],
-        primary: _Plain[I, A],
+        primary: SyncTaking[I, A],
         *,
         value: B,
         **options: Unpack[FallbackOptions],
@@ -286,7 +278,7 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
             message = f"on_fallback of Fallback is a function of a FallbackEvent, not {shown}"
             raise ConfigurationError(message)
         self._hook = on_fallback
-        self._in_turn = start_after is None
+        self._idle = start_after is None
         self._name = check_name(name) if name is not None else None
 
     @property
@@ -302,7 +294,7 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
         same = self._value is MISSING and all(signature[1] == out for signature in signatures)
         return signatures[0][0], out if same else Any
 
-    async def _execute_impl(  # noqa: C901 - written out for speed
+    async def _execute_impl(
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
         place = site
@@ -310,7 +302,7 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
             place = self._find_place()
             if place is None:
                 return await self._run_whole(context, input_data, site)
-        if not self._in_turn:
+        if not self._idle:
             return await self._run_whole(context, input_data, site)
         began = clock.now() if context is None or place is not None else 0.0
         try:
@@ -318,34 +310,44 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
             result = await (
                 direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
-            kind = result.__class__
-            if kind is CoroutineType or kind is engine.stream_type:
+            if type(result) in engine.unfinished:
                 await self._complete(result)
         except BaseException as error:
-            replaceable = isinstance(error, Exception) and _replaceable(error)
-            if place is not None and not replaceable:
-                place.went_wrong(self, began, error)
-            around = context or fresh_context(began)
-            if isinstance(error, Exception):
-                notes.locate(error, self, 0, around)
-            if not isinstance(error, Exception) or not replaceable:
+            more = self._after(error, context, input_data, began, place, site)
+            if more is None:
                 raise
-            failures = [error]
         else:
             if place is not None:
                 (place.well or place.stand_alone(self))(began)
             return result
-        run = Run(self, around, None if context is None else site)
-        return await self._run_on(run, input_data, failures, began)
+        return await more
 
     # Executed by itself, it is given no context (None) where the primary wants none.
     _alone = _execute_impl
+    if not TYPE_CHECKING:  # the signatures are those of the base
+        execute = _shortcut = tuned(StandBy.execute)
 
-    async def _complete(self, result: Any) -> None:
-        """See to a result of the primary that is not there yet."""
-        if result.__class__ is CoroutineType:
-            raise nested_awaitable(self._steps[0].name, result)
-        await result.prime()
+    def _after(
+        self,
+        error: BaseException,
+        context: WorkflowContext | None,
+        input_data: Any,
+        began: float | None,
+        place: engine.Site | None,
+        site: engine.Site | None,
+    ) -> Coroutine[Any, Any, Any] | None:
+        began = began or 0.0
+        replaceable = isinstance(error, Exception) and _replaceable(error)
+        if place is not None and not replaceable:
+            place.went_wrong(self, began, error)
+        if not isinstance(error, Exception):
+            return None
+        around = context or fresh_context(began)
+        notes.locate(error, self, 0, around)
+        if not replaceable:
+            return None
+        run = Run(self, around, None if context is None else site)
+        return self._run_on(run, input_data, [error], began)
 
     def _run_whole(
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None
@@ -363,7 +365,7 @@ class FallbackPrimitive(Wrapper[TIn, TOut]):
             with around as run:
                 if failures and run.site is not None:
                     run.take_over(began, failures[0])
-                if self._in_turn:
+                if self._idle:
                     result = await self._run_in_turn(run, input_data, failures)
                 else:
                     result = await self._race(run, input_data, failures)

@@ -19,11 +19,12 @@ from typing import (
     overload,
 )
 
-from tta_dev_primitives.core import clock, engine, notes
-from tta_dev_primitives.core.base import MISSING, Run, check_name, nested_awaitable
+from tta_dev_primitives.core import clock, engine, frames, notes
+from tta_dev_primitives.core.base import MISSING, check_name, nested_awaitable
 from tta_dev_primitives.core.crew import Crew
 from tta_dev_primitives.core.functions import is_async
 from tta_dev_primitives.core.limits import check_count, check_seconds
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import CompositionError, ConfigurationError
 from tta_dev_primitives.recovery.load.hedge_budget import HedgeBudget
@@ -31,7 +32,7 @@ from tta_dev_primitives.recovery.load.hedge_budget import HedgeBudget
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from tta_dev_primitives.core.base import WorkflowPrimitive
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking, WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
     from tta_dev_primitives.recovery.load.percentile import DelayLike
@@ -101,31 +102,13 @@ class HedgePrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: HedgePrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[HedgeOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: HedgePrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[HedgeOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: HedgePrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[HedgeOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: HedgePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[HedgeOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: HedgePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[HedgeOptions],
     ) -> None: ...
     @overload
@@ -306,7 +289,7 @@ class _Race:
             if run.frame is not None:
                 frame = run.frame.branch(0)
                 engine.current.set(frame)  # in this task's own variables: nothing to reset
-                result = await engine.observe(frame, 0, call, run.context, self.input_data, number)
+                result = await frames.observe(frame, 0, call, run.context, self.input_data, number)
             elif run.site is not None:
                 site = run.site.open(owner)[0]
                 result = await engine.count(site, call, run.context, self.input_data)
@@ -352,13 +335,15 @@ async def _refused(owner: HedgePrimitive[Any, Any], stream: Any) -> Configuratio
     )
 
 
-class _Hedging(Protocol):
-    """What `Hedge(...)` without a step gives: it takes a primitive or a function."""
+if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 
-    @overload
-    def __call__(self, primitive: WorkflowPrimitive[In, Out], /) -> HedgePrimitive[In, Out]: ...
-    @overload
-    def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
+    class _Hedging(Protocol):
+        """What `Hedge(...)` without a step gives: it takes a primitive or a function."""
+
+        @overload
+        def __call__(self, primitive: WorkflowPrimitive[In, Out], /) -> HedgePrimitive[In, Out]: ...
+        @overload
+        def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
 
 
 @overload

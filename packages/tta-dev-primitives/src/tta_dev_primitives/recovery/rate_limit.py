@@ -6,10 +6,11 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast, overload
 
 from tta_dev_primitives.core import clock, engine, notes
-from tta_dev_primitives.core.base import Run, check_name, nested_awaitable
+from tta_dev_primitives.core.base import check_name, nested_awaitable
 from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.functions import is_async
-from tta_dev_primitives.core.wrapper import Wrapper, whole_step
+from tta_dev_primitives.core.run import Run
+from tta_dev_primitives.core.wrapper import StandBy, tuned, whole_step
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery.bulkhead import deadline_of
 from tta_dev_primitives.recovery.load.gcra import Rate
@@ -18,7 +19,7 @@ from tta_dev_primitives.recovery.load.limiter import RateLimiter
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from tta_dev_primitives.core.base import WorkflowPrimitive
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.recovery.load.costs import Cost
 
@@ -43,7 +44,7 @@ class RateLimitOptions(TypedDict, total=False):
     name: str | None
 
 
-class RateLimitPrimitive(Wrapper[TIn, TOut]):
+class RateLimitPrimitive(StandBy[TIn, TOut]):
     """Starts a step only as often as a limiter allows; see `RateLimiter` for who waits how long.
 
     A step that fails or is cancelled has used what was taken for it: the other side has counted it.
@@ -82,31 +83,13 @@ class RateLimitPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: RateLimitPrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[RateLimitOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: RateLimitPrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[RateLimitOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: RateLimitPrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[RateLimitOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: RateLimitPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[RateLimitOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: RateLimitPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[RateLimitOptions],
     ) -> None: ...
     @overload
@@ -160,10 +143,11 @@ class RateLimitPrimitive(Wrapper[TIn, TOut]):
             message = f"{option}= is given, but {limiter.name!r} counts nothing but requests"
             raise ConfigurationError(message)
         self._limiter: RateLimiter = limiter
+        self._admit = limiter.start_one
         self._cost = cost
         self._usage = usage
         self._headers = headers
-        self._plain = cost is None and headers is None
+        self._idle = cost is None and headers is None
 
     @property
     def limiter(self) -> RateLimiter:
@@ -184,14 +168,17 @@ class RateLimitPrimitive(Wrapper[TIn, TOut]):
             place = self._find_place()
             if place is None:
                 return await self._followed(context, input_data, site)
-        if not self._plain:
+        if not self._idle:
             return await self._followed(context, input_data, site)
         limiter = self._limiter
         began = start = limiter.start_one()
         if began is None or start is None:
             began = clock.now()
+            deadline = deadline_of(context)
+            if deadline is None:
+                self._turn_away(place, context)
             try:
-                await limiter.wait_for_one(deadline_of(context))
+                await limiter.wait_for_one(deadline)
             except BaseException as error:
                 if place is not None:
                     place.ended(began, error)
@@ -204,13 +191,10 @@ class RateLimitPrimitive(Wrapper[TIn, TOut]):
             result = await (
                 direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
-            if result.__class__ is CoroutineType:
-                raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
+            if type(result) in engine.unfinished:
+                await self._complete(result)
         except BaseException as error:
-            if place is not None:
-                place.went_wrong(self, began, error)
-            if isinstance(error, Exception):
-                notes.locate(error, self, 0, context or fresh_context(began))
+            self._after(error, context, input_data, began, place, site)
             raise
         else:
             if place is not None:
@@ -223,6 +207,34 @@ class RateLimitPrimitive(Wrapper[TIn, TOut]):
 
     # Executed by itself, it is given no context (None) where the step wants none.
     _alone = _execute_impl
+    if not TYPE_CHECKING:  # the signatures are those of the base
+        execute = _shortcut = tuned(StandBy.execute)
+
+    def _turn_away(self, place: engine.Site | None, context: WorkflowContext | None = None) -> None:
+        began = clock.now()
+        late = self._limiter.refusal()
+        if late is not None:
+            self._refuse(late, context, place, began)
+
+    async def _complete(self, result: Any) -> None:
+        if result.__class__ is CoroutineType:
+            raise nested_awaitable(self._steps[0].name, result)
+
+    def _after(
+        self,
+        error: BaseException,
+        context: WorkflowContext | None,
+        input_data: Any,
+        began: float | None,
+        place: engine.Site | None,
+        site: engine.Site | None,
+    ) -> None:
+        del input_data, site
+        began = began or 0.0
+        if place is not None:
+            place.went_wrong(self, began, error)
+        if isinstance(error, Exception):
+            notes.locate(error, self, 0, context or fresh_context(began))
 
     async def _followed(
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None

@@ -11,9 +11,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, overload
 
 from tta_dev_primitives.core import clock, engine, notes
-from tta_dev_primitives.core.base import MISSING, Run, nested_awaitable
+from tta_dev_primitives.core.base import MISSING, nested_awaitable
 from tta_dev_primitives.core.context import fresh_context
-from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
+from tta_dev_primitives.core.run import Run
+from tta_dev_primitives.core.wrapper import StandBy, decorate_async, tuned, whole_step
 from tta_dev_primitives.recovery.classification.classify import asked_to_stop
 from tta_dev_primitives.recovery.retries.attempts import Attempts
 from tta_dev_primitives.recovery.retries.options import Policy, RetryEvent
@@ -22,9 +23,10 @@ from tta_dev_primitives.recovery.retries.sharing import close_pool, open_pool, o
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from tta_dev_primitives.core.base import WorkflowPrimitive
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking, WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
+    from tta_dev_primitives.recovery.retries.budget import RetryBudget
     from tta_dev_primitives.recovery.retries.option_types import RetryOptions
 
 __all__ = ("Retry", "RetryPrimitive")
@@ -43,7 +45,7 @@ P = ParamSpec("P")
 _PLAIN, _GUARDED, _FULL, _UNKNOWN = 0, 1, 2, 3
 
 
-class RetryPrimitive(Wrapper[TIn, TOut]):
+class RetryPrimitive(StandBy[TIn, TOut]):
     """Runs a step again when it fails, up to `max_attempts` times, with pauses between.
 
     When no attempt is left, the last exception itself comes out; its note names the attempt and
@@ -116,36 +118,18 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
     _opens_frame = True
     passes_context = True
     _encloses = False
-    _mode = _UNKNOWN
+    _idle = False
 
     @overload
     def __init__(
         self: RetryPrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[RetryOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: RetryPrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[RetryOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: RetryPrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[RetryOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: RetryPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[RetryOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: RetryPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[RetryOptions],
     ) -> None: ...
     @overload
@@ -164,13 +148,14 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
         self._steps = (whole_step(primitive, role="step of Retry", streams=True),)
         self._policy = Policy(**options)
         self._name = self._policy.name
+        self._mode = _UNKNOWN  # no default of the class, as in `Wrapper`
 
     @property
     def edge_labels(self) -> tuple[str, ...]:
         """How often the step runs at most."""
         return (f"at most {self._policy.limit} attempts",)
 
-    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
+    async def _execute_impl(  # noqa: C901 - written out for speed
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
         place = site
@@ -179,57 +164,70 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
             if place is None:
                 return await self._observed(context or fresh_context(clock.now()), input_data, None)
         mode = self._mode
-        if mode and self._look_inside() == _FULL:
-            if context is None:
-                context, site = fresh_context(clock.now()), None
-            if place is not None:
-                return await self._observed(context, input_data, site)
-            return await self._repeat(context, input_data, None)
+        if mode:
+            mode = self._look_inside()
+            if mode == _FULL:
+                if context is None:
+                    context, site = fresh_context(clock.now()), None
+                if place is not None:
+                    return await self._observed(context, input_data, site)
+                return await self._repeat(context, input_data, None)
         # The same as `_repeat` does, for the first attempt, which mostly is the only one.
-        began = clock.now() if context is None or place is not None or self._mode else None
+        began = clock.now() if context is None or place is not None or mode else None
         try:
             direct = self._direct
             result = await (
                 direct(input_data) if direct is not None else self.start(context, input_data, place)
             )
-            kind = result.__class__
-            if kind is CoroutineType:
-                raise nested_awaitable(self._steps[0].name, result)  # noqa: TRY301 - a failure of the step
-            if kind is engine.stream_type:
-                await result.prime()
+            if type(result) in engine.unfinished:
+                await self._complete(result)
+            elif mode and self._policy.budget is not None:
+                self._policy.budget.earn()
         except BaseException as error:
-            attempts: Attempts | None = None
-            delay: float | None = None
-            failure: BaseException | None = None
-            if context is None:
-                context, site = fresh_context(began or 0.0), None
-            if place is not None:
-                failure = error
-            elif isinstance(error, Exception):
-                attempts = self._attempts(began)
-                delay = self._judge(attempts, error, context)
-                if delay is None:
-                    raise
-                if self._policy.on_retry is not None:
-                    await self._tell(context, attempts, error, None, delay)
-            else:
+            more = self._after(error, context, input_data, began, place, site)
+            if more is None:
                 raise
         else:
-            if mode and self._policy.budget is not None:
-                self._policy.budget.earn()
             if place is not None and began is not None:
                 (place.well or place.stand_alone(self))(began)
             return result
-        if failure is None:
-            return await self._repeat(context, input_data, None, attempts, delay)
-        engine.hide_frame(failure)
-        try:
-            return await self._observed(context, input_data, site, began, failure)
-        finally:
-            failure = None  # its traceback refers to this frame
+        return await more
 
     # Executed by itself, it is given no context (None) where the step wants none.
     _alone = _execute_impl
+    if not TYPE_CHECKING:  # the signatures are those of the base
+        execute = _shortcut = tuned(StandBy.execute)
+
+    def _shortened(self, direct: Callable[[Any], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        budget = self._policy.budget
+        return direct if budget is None else _earning(direct, budget)
+
+    async def _complete(self, result: Any) -> None:
+        await super()._complete(result)
+        if self._policy.budget is not None:
+            self._policy.budget.earn()
+
+    def _after(
+        self,
+        error: BaseException,
+        context: WorkflowContext | None,
+        input_data: Any,
+        began: float | None,
+        place: engine.Site | None,
+        site: engine.Site | None,
+    ) -> Coroutine[Any, Any, Any] | None:
+        if context is None:
+            context, site = fresh_context(began or 0.0), None
+        if place is not None:
+            engine.hide_frame(error)
+            return self._observed(context, input_data, site, began, error)
+        if not isinstance(error, Exception):
+            return None
+        attempts = self._attempts(began)
+        delay = self._judge(attempts, error, context)
+        if delay is None:
+            return None
+        return self._repeat(context, input_data, None, attempts, delay, error)
 
     async def _observed(
         self,
@@ -254,10 +252,8 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
                 if delay is None or not isinstance(failure, Exception):
                     run.own()  # `_judge` has noted it
                     raise failure
-                if self._policy.on_retry is not None:
-                    await self._tell(context, attempts, failure, None, delay)
-                failure = None
-                return await self._repeat(context, input_data, run, attempts, delay)
+                run.own()
+                return await self._repeat(context, input_data, run, attempts, delay, failure)
         finally:
             failure = None  # as above
 
@@ -268,13 +264,18 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
         run: Run | None,
         attempts: Attempts | None = None,
         delay: float | None = None,
+        failure: Exception | None = None,
     ) -> Any:
         """Run the step until there is nothing more to try.
 
-        `run` is given where somebody listens; `attempts` and the `delay` that follows, where the
-        first attempt has failed already.
+        `run` is given where somebody listens; `attempts`, the `delay` that follows and its
+        `failure`, where the first attempt is over.
         """
         policy = self._policy
+        if failure is not None and attempts is not None and delay is not None:
+            if policy.on_retry is not None:
+                await self._tell(context, attempts, failure, None, delay)
+            failure = None  # its traceback leads to whoever awaits this
         pool = outer = None
         if self._mode == _UNKNOWN:
             self._look_inside()
@@ -386,6 +387,8 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
             await policy.tell(event)
         except BaseException as own:
             attempts.unused()
+            if own.__context__ is None and own is not error:
+                own.__context__ = error  # which was caught by whoever awaits this
             if isinstance(own, Exception):
                 notes.locate(own, self, None, context)
             raise
@@ -406,21 +409,43 @@ class RetryPrimitive(Wrapper[TIn, TOut]):
         else:
             guarded = policy.clocked or policy.budget is not None
             self._mode = _GUARDED if guarded else _PLAIN
+        self._idle = self._mode != _FULL
         return self._mode
 
     def _copy(self) -> Any:
         copy = super()._copy()
         copy._mode = _UNKNOWN  # noqa: SLF001 - a copy of this very class
+        copy._idle = False  # noqa: SLF001 - as above
         return copy
 
 
-class _Retrying(Protocol):
-    """What `Retry(...)` without a step gives: it takes a primitive or a function."""
+def _earning(
+    step: Callable[[Any], Awaitable[Any]], budget: RetryBudget
+) -> Callable[[Any], Awaitable[Any]]:
+    """Return what runs the step and counts its successes, but for results that are none yet."""
 
-    @overload
-    def __call__(self, primitive: WorkflowPrimitive[In, Out], /) -> RetryPrimitive[In, Out]: ...
-    @overload
-    def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
+    async def earning(input_data: Any) -> Any:
+        try:
+            result = await step(input_data)
+        except BaseException as error:
+            engine.hide_frame(error)
+            raise
+        if type(result) not in engine.unfinished:
+            budget.earn()
+        return result
+
+    return earning
+
+
+if TYPE_CHECKING:  # a protocol class costs an import more than its worth
+
+    class _Retrying(Protocol):
+        """What `Retry(...)` without a step gives: it takes a primitive or a function."""
+
+        @overload
+        def __call__(self, primitive: WorkflowPrimitive[In, Out], /) -> RetryPrimitive[In, Out]: ...
+        @overload
+        def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
 
 
 @overload

@@ -11,8 +11,9 @@ import threading
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, cast, overload
 
 from tta_dev_primitives.core import clock, notes
-from tta_dev_primitives.core.base import Run, check_name
+from tta_dev_primitives.core.base import check_name
 from tta_dev_primitives.core.limits import check_seconds
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError, ThrottledError
 from tta_dev_primitives.recovery.adaptive import is_overload
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from tta_dev_primitives.core import engine
-    from tta_dev_primitives.core.base import WorkflowPrimitive
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.recovery.classification.classify import RetryOn
 
@@ -149,31 +150,13 @@ class ThrottlePrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: ThrottlePrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[ThrottleOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: ThrottlePrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[ThrottleOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ThrottlePrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[ThrottleOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ThrottlePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[ThrottleOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: ThrottlePrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[ThrottleOptions],
     ) -> None: ...
     @overload

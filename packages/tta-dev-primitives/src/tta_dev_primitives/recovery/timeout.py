@@ -11,9 +11,10 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from tta_dev_primitives.core import clock, engine, notes
-from tta_dev_primitives.core.base import MISSING, Run, check_name, nested_awaitable
+from tta_dev_primitives.core.base import MISSING, check_name, nested_awaitable
 from tta_dev_primitives.core.context import FreshContext, fresh_context
 from tta_dev_primitives.core.limits import check_seconds
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import ConfigurationError, TimeoutExceededError
 from tta_dev_primitives.recovery.deadlines.deadline import Lane, current, open_until
@@ -21,7 +22,7 @@ from tta_dev_primitives.recovery.deadlines.deadline import Lane, current, open_u
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from tta_dev_primitives.core.base import WorkflowPrimitive
+    from tta_dev_primitives.core.base import AsyncTaking, SyncTaking, WorkflowPrimitive
     from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
     from tta_dev_primitives.recovery.breakers.config import CallOutcome
@@ -119,31 +120,13 @@ class TimeoutPrimitive(Wrapper[TIn, TOut]):
     @overload
     def __init__(
         self: TimeoutPrimitive[In, Out],
-        primitive: WorkflowPrimitive[In, Out],
+        primitive: AsyncTaking[In, Out],
         **options: Unpack[TimeoutOptions],
     ) -> None: ...
     @overload
     def __init__(
         self: TimeoutPrimitive[In, Out],
-        primitive: Callable[[In], Awaitable[Out]],
-        **options: Unpack[TimeoutOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: TimeoutPrimitive[In, Out],
-        primitive: Callable[[In], Out],
-        **options: Unpack[TimeoutOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: TimeoutPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Awaitable[Out]],
-        **options: Unpack[TimeoutOptions],
-    ) -> None: ...
-    @overload
-    def __init__(
-        self: TimeoutPrimitive[In, Out],
-        primitive: Callable[[WorkflowContext, In], Out],
+        primitive: SyncTaking[In, Out],
         **options: Unpack[TimeoutOptions],
     ) -> None: ...
     @overload
@@ -363,13 +346,17 @@ def _checked_breaker(breaker: TimeoutBreaker) -> TimeoutBreaker:
     return breaker
 
 
-class _Timing(Protocol):
-    """What `Timeout(...)` without a step gives: it takes a primitive or a function."""
+if TYPE_CHECKING:  # a protocol class costs an import more than its worth
 
-    @overload
-    def __call__(self, primitive: WorkflowPrimitive[In, Out], /) -> TimeoutPrimitive[In, Out]: ...
-    @overload
-    def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
+    class _Timing(Protocol):
+        """What `Timeout(...)` without a step gives: it takes a primitive or a function."""
+
+        @overload
+        def __call__(
+            self, primitive: WorkflowPrimitive[In, Out], /
+        ) -> TimeoutPrimitive[In, Out]: ...
+        @overload
+        def __call__(self, primitive: Callable[P, C], /) -> DecoratedFunction[P, C]: ...
 
 
 @overload

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack, cast, overload
 
-from tta_dev_primitives.core.base import Run, WorkflowPrimitive, is_count, nested_awaitable
+from tta_dev_primitives.core.base import WorkflowPrimitive, is_count, nested_awaitable
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.notes import shown_value
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.core.wrapper import Wrapper, whole_step
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.testing.effects import pause

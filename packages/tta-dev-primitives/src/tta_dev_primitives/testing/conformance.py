@@ -21,8 +21,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tta_dev_primitives.core import clock, engine
-from tta_dev_primitives.core.base import FunctionPrimitive
 from tta_dev_primitives.core.context import WorkflowContext
+from tta_dev_primitives.core.functions import FunctionPrimitive
 from tta_dev_primitives.core.protocols import StartObserver
 from tta_dev_primitives.core.record import Call, Record
 from tta_dev_primitives.core.sequential import SequentialPrimitive

@@ -6,7 +6,7 @@ import asyncio
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tta_dev_primitives.core import engine, notes
+from tta_dev_primitives.core import engine, frames, notes
 from tta_dev_primitives.core.base import MISSING, nested_awaitable
 from tta_dev_primitives.core.crew import Crew
 from tta_dev_primitives.recovery.classification.classify import asked_to_stop, is_failure
@@ -14,7 +14,8 @@ from tta_dev_primitives.recovery.classification.classify import asked_to_stop, i
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from tta_dev_primitives.core.base import Composite, Run
+    from tta_dev_primitives.core.base import Composite
+    from tta_dev_primitives.core.run import Run
     from tta_dev_primitives.recovery.fallbacks.alternatives import Alternatives
 
     class Teller(Protocol):
@@ -123,7 +124,7 @@ class Race:
         if run.frame is not None:
             frame = run.frame.branch(index)
             engine.current.set(frame)  # in this task's own variables: nothing to reset
-            return engine.observe(frame, index, owner.calls[index], run.context, self._data)
+            return frames.observe(frame, index, owner.calls[index], run.context, self._data)
         if run.site is not None:
             place = run.site.open(owner)[index]
             call = owner.calls_at(run.site)[index]

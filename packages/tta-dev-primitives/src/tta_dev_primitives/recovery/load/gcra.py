@@ -16,16 +16,16 @@ from tta_dev_primitives.core import notes
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.errors import ConfigurationError
 
-__all__ = ("REQUESTS", "SLACK", "Gate", "Meter", "Rate", "check_amount")
+__all__ = ("REQUESTS", "REWOUND", "SLACK", "Gate", "Meter", "Rate", "check_amount")
 
 W = TypeVar("W")
-
-_REWOUND = 1e-3  # seconds; a clock that is this far back has begun anew
 
 REQUESTS = "requests"
 """The unit of which every call takes one."""
 SLACK = 1e-9
 """Seconds that a sum of floats may be off, and a timer early."""
+REWOUND = 1e-3
+"""Seconds; a clock that is this far back has begun anew."""
 
 
 class Rate:
@@ -357,7 +357,7 @@ class Meter(Generic[W]):
     def _rewind(self, now: float) -> None:
         """Follow a clock that began anew, as one in virtual time does with each loop."""
         back = self.seen - now
-        if back > _REWOUND:
+        if back > REWOUND:
             self.seen = now
             self.held -= back
             self._stale = True

@@ -21,7 +21,7 @@ from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.wrapper import decorate_async
 from tta_dev_primitives.errors import ConfigurationError, RateLimitedError
 from tta_dev_primitives.recovery.load.costs import read_cost
-from tta_dev_primitives.recovery.load.gcra import SLACK, Gate, Meter, Rate
+from tta_dev_primitives.recovery.load.gcra import REWOUND, SLACK, Gate, Meter, Rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -232,7 +232,8 @@ class RateLimiter:
     def start_one(self) -> float | None:
         """Take one request if it can be had at once; returns the clock, or None if it cannot."""
         gate, meter = self._only, self._meter
-        self._acquire()  # a `with` costs twice as much
+        acquire, release = self._acquire, self._release
+        acquire()  # a `with` costs twice as much
         try:
             now = clock.now()
             if self._woken:
@@ -247,9 +248,11 @@ class RateLimiter:
                 gate.tat = tat
                 meter.seen = now
                 return now
+            if meter.seen - now <= REWOUND:
+                return None
             return now if meter.take(now, self._one) else None
         finally:
-            self._release()
+            release()
 
     async def acquire(self, cost: Cost | None = None, *, deadline: float | None = None) -> None:
         """Take `cost`, after a wait if it cannot be had at once.
@@ -266,6 +269,24 @@ class RateLimiter:
             await self.admit(self.costs(cost), deadline, keep=False)
         elif self.start_one() is None:
             await self.wait_for_one(deadline)
+
+    def refusal(self) -> RateLimitedError | None:
+        """Return the error for a request that cannot start now, if it must not wait so long."""
+        limit = self.max_wait
+        if limit is None:
+            return None
+        gate, meter = self._only, self._meter
+        acquire, release = self._acquire, self._release
+        acquire()  # an overload refuses by the thousand
+        try:
+            now = clock.now()
+            if gate is None or meter.queue or meter.held > now or meter.seen - now > REWOUND:
+                wait = meter.plan(now, self._one) - now
+            else:
+                wait = gate.start(now, gate.tat, 1.0) - now
+        finally:
+            release()
+        return self._refusal(limit, wait) if wait > limit else None
 
     def wait_for_one(self, deadline: float | None) -> Coroutine[Any, Any, Call]:
         """Take one request, where `start_one` has just failed; as `acquire`."""
@@ -466,9 +487,7 @@ class RateLimiter:
 
     def _refusal(self, limit: float, wait: float) -> RateLimitedError:
         wait = max(0.0, wait)
-        allowed = f"only {limit:g} s are left to wait" if limit > 0 else "no wait is allowed"
-        message = f"{self.name!r} lets this call start in {wait:.3g} s, but {allowed}"
-        return RateLimitedError(message, retry_after=wait)
+        return RateLimitedError.told_by(_too_late, self.name, limit, wait, retry_after=wait)
 
     def __reduce__(self) -> tuple[Callable[..., RateLimiter], tuple[Any, ...]]:
         # A copy starts afresh: what has been used up was used by this process.
@@ -477,6 +496,11 @@ class RateLimiter:
     def __repr__(self) -> str:
         rates = ", ".join(map(repr, self.rates))
         return f"<RateLimiter {self.name!r}: {rates}, {self.waiting} waiting>"
+
+
+def _too_late(name: str, limit: float, wait: float) -> str:
+    allowed = f"only {limit:g} s are left to wait" if limit > 0 else "no wait is allowed"
+    return f"{name!r} lets this call start in {wait:.3g} s, but {allowed}"
 
 
 def _wake(call: Call, running: asyncio.AbstractEventLoop | None) -> bool:

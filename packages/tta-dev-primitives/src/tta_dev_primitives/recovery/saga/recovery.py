@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tta_dev_primitives.core import clock, notes
-from tta_dev_primitives.core.base import Run
 from tta_dev_primitives.core.context import FreshContext
+from tta_dev_primitives.core.run import Run
 from tta_dev_primitives.errors import ConfigurationError, SagaJournalError
 from tta_dev_primitives.recovery.saga.place import Place
 from tta_dev_primitives.recovery.saga.run import SagaRun

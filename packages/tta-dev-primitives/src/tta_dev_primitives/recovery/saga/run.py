@@ -13,7 +13,7 @@ import math
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, cast
 
-from tta_dev_primitives.core import engine, notes
+from tta_dev_primitives.core import engine, frames, notes
 from tta_dev_primitives.core.base import nested_awaitable
 from tta_dev_primitives.core.context import FreshContext, WorkflowContext
 from tta_dev_primitives.core.crew import Crew
@@ -33,7 +33,8 @@ from tta_dev_primitives.recovery.saga.settled import settled
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
 
-    from tta_dev_primitives.core.base import Composite, Run
+    from tta_dev_primitives.core.base import Composite
+    from tta_dev_primitives.core.run import Run
     from tta_dev_primitives.recovery.saga.journal import EntryKind, SagaCodec, SagaJournal
     from tta_dev_primitives.recovery.saga.steps import SagaStep
 
@@ -238,7 +239,7 @@ class SagaRun:
         if run.frame is not None:
             frame = run.frame.branch(index)
             engine.current.set(frame)  # in this task's own variables: nothing to reset
-            return engine.observe(frame, index, owner.calls[index], self.context, value)
+            return frames.observe(frame, index, owner.calls[index], self.context, value)
         return run.call(index, value)
 
     # --- backwards --------------------------------------------------------------------------

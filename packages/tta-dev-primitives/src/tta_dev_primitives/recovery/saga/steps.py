@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
-from tta_dev_primitives.core.base import WorkflowPrimitive, function_name
+from tta_dev_primitives.core.base import WorkflowPrimitive
+from tta_dev_primitives.core.functions import function_name
 from tta_dev_primitives.core.notes import shown_value
 from tta_dev_primitives.core.wrapper import whole_step
 from tta_dev_primitives.errors import CompositionError
