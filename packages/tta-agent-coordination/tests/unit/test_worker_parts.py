@@ -263,6 +263,8 @@ async def test_a_sync_handler_that_does_not_end_holds_nothing_up() -> None:
     worker.stop()
     await asyncio.wait_for(task, 5)
     end.set()
+    await until(lambda: all(one.name != "tta-agent-handler" for one in threading.enumerate()))
+    await asyncio.sleep(0)  # the thread has told, and nobody listens
 
     received = await coordinator.receive(WRITER)
     assert received is not None
@@ -309,7 +311,7 @@ class Clock:
 
 async def test_a_late_answer_is_silence_until_another_one_comes() -> None:
     clock = Clock()
-    ear = Ear(InMemoryMessageCoordinator(), clock)
+    ear = Ear(InMemoryMessageCoordinator(), clock, lambda: None)
     waiting = asyncio.create_task(ear.take(WRITER, 1, wait=1000))
     await asyncio.sleep(0)
     clock.now += PARK + GRACE - 0.1
@@ -327,7 +329,7 @@ async def test_a_late_answer_is_silence_until_another_one_comes() -> None:
 
 async def test_a_lost_connection_is_silence_until_an_answer_comes() -> None:
     coordinator = Fake()
-    ear = Ear(coordinator, Clock())
+    ear = Ear(coordinator, Clock(), lambda: None)
     coordinator.error = CoordinatorConnectionError("away")
     with pytest.raises(CoordinatorConnectionError):
         await ear.take(WRITER, 1)

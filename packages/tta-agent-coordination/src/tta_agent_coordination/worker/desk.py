@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tta_agent_coordination.errors import (
     CoordinatorConnectionError,
@@ -15,8 +15,8 @@ from tta_agent_coordination.errors import (
     ServerFullError,
 )
 from tta_agent_coordination.messaging import FailureType
-from tta_agent_coordination.tasks import end
 from tta_agent_coordination.worker.handlers import payload_of
+from tta_agent_coordination.worker.handling import Handling
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,11 +30,11 @@ __all__ = ("Desk",)
 
 _log = logging.getLogger("tta_agent_coordination")
 
-FIRST = asyncio.FIRST_COMPLETED
 PASSING = (CoordinatorConnectionError, ServerFullError, NotReplicatedError)
 """Settling can be tried again after these."""
 AGAIN = 0.25
 """Seconds between two tries to settle while the server is away."""
+CANCELLED = "the handler was cancelled from within"
 
 
 class Desk:
@@ -63,61 +63,61 @@ class Desk:
         self._agent_id = agent_id
         self._runner = runner
         self._classify = classify
+        self._handlings: set[Handling] = set()
         self.done: int = 0
         self.failed: int = 0
         self.dropped: int = 0
 
     async def work(self, lease: Lease) -> None:
-        """Work on a message and settle it; when cancelled, it is left unsettled.
+        """Work on a message, in the current task, and settle it; cancelled, it is left unsettled.
 
         Raises:
             MessageCoordinatorError: The server refuses, so that the message cannot be settled.
         """
-        try:
-            await self._work(lease)
-        except (LeaseLost, asyncio.CancelledError) as error:
-            self.dropped += 1
-            if isinstance(error, asyncio.CancelledError):
-                raise
-
-    async def _work(self, lease: Lease) -> None:
         received = lease.received
         # From here on: how long it was held ahead is not known. The requester withdraws in time.
         left = received.time_left if received.wants_reply else None
         until = None if left is None else asyncio.get_running_loop().time() + left
-        handling = asyncio.create_task(self._runner(received, until), name="tta-agent-handler")
-        losing = asyncio.ensure_future(lease.wait_lost())
+        handling = Handling(lease, left)
+        self._handlings.add(handling)
         try:
-            await asyncio.wait({handling, losing}, timeout=left, return_when=FIRST)
-            in_time = handling.done()
+            result, error = await _outcome(handling.run(self._runner(received, until)))
+            _heed_cancellation()
+            if lease.lost:
+                self.dropped += 1
+            elif handling.given_up:
+                await self._insist(lease.ack, lease)  # nobody waits for the answer any more
+                self.dropped += 1
+            elif error is not None:
+                await self._fail(lease, error)
+            else:
+                await self._succeed(lease, result)
+        except (LeaseLost, asyncio.CancelledError) as error:
+            self.dropped += 1
+            if isinstance(error, asyncio.CancelledError):
+                raise
         finally:
-            try:
-                await end(losing, handling)
-            finally:
-                if not handling.cancelled():
-                    handling.exception()  # seen, although nobody asks for it when we are cancelled
-        if lease.lost:
-            self.dropped += 1
-        elif not in_time:
-            await self._insist(lease.ack, lease)  # nobody waits for the answer any more
-            self.dropped += 1
-        else:
-            await self._settle(lease, handling)
+            self._handlings.discard(handling)
 
-    async def _settle(self, lease: Lease, handling: asyncio.Task[object]) -> None:
-        if handling.cancelled():
-            # By itself, not by us. Given back, it would come again at once, for ever.
-            await self._fail(lease, RuntimeError("the handler was cancelled from within"))
-            return
-        error = handling.exception()
-        if isinstance(error, Exception):
-            await self._fail(lease, error)
-            return
-        if error is not None:
-            raise error  # such as SystemExit: the process is to end
+    async def fail_cancelled(self, lease: Lease) -> None:
+        """Settle a message whose task somebody has cancelled, although the worker goes on.
+
+        Given back, it would come again at once, for ever.
+        """
+        self.dropped -= 1  # it was counted as such, and has failed
+        with suppress(LeaseLost):
+            await self._fail(lease, RuntimeError(CANCELLED))
+
+    def give_up_lost(self) -> None:
+        """Cancel the work on messages whose lease is lost."""
+        for handling in self._handlings:
+            if handling.lease.lost:
+                handling.give_up()
+
+    async def _succeed(self, lease: Lease, result: object) -> None:
         if lease.wants_reply:
             try:
-                payload = payload_of(handling.result())
+                payload = payload_of(result)
                 await self._insist(lambda: self._coordinator.reply(lease, payload), lease)
             except InvalidMessageError as refused:
                 await self._fail(lease, refused)
@@ -164,6 +164,23 @@ class Desk:
                 await asyncio.sleep(AGAIN)
             else:
                 return
+
+
+async def _outcome(work: Awaitable[object]) -> tuple[object, Exception | None]:
+    """Return what a handler returns, or what it raises; its own cancellation is a failure."""
+    try:
+        return await work, None
+    except asyncio.CancelledError:
+        return None, RuntimeError(CANCELLED)
+    except Exception as error:  # noqa: BLE001 - it is the failure of its message, and not ours
+        return None, error
+
+
+def _heed_cancellation() -> None:
+    """Raise CancelledError if the task is to end, also if the handler did not want to know."""
+    task = cast("asyncio.Task[object]", asyncio.current_task())
+    if task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _text_of(error: Exception) -> str:

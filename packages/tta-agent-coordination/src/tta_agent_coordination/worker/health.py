@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
+from tta_agent_coordination.coordinators.store import Held
 from tta_agent_coordination.errors import CoordinatorConnectionError
 from tta_agent_coordination.messaging import FailureType
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from tta_agent_coordination.coordinators.consumer import BatchCoordinator
-    from tta_agent_coordination.coordinators.store import Held
     from tta_agent_coordination.messaging import ReceivedMessage
     from tta_agent_coordination.models import AgentId
 
@@ -79,10 +80,17 @@ class Ear:
     Args:
         coordinator: Does the work.
         now: Returns monotonic seconds.
+        refused: Called soon after a renewal that was refused for some delivery.
     """
 
-    def __init__(self, coordinator: BatchCoordinator, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        coordinator: BatchCoordinator,
+        now: Callable[[], float],
+        refused: Callable[[], None],
+    ) -> None:
         self._coordinator = coordinator
+        self._refused = refused
         self._now = now
         self._open: dict[object, tuple[float, float]] = {}  # calls: since when, due when
         self._silent = False
@@ -157,7 +165,11 @@ class Ear:
 
     async def renew(self, tokens: Sequence[str], seconds: float) -> list[Held]:
         """Renew deliveries."""
-        return await self._listen(self._coordinator.renew(tokens, seconds), GRACE)
+        answers = await self._listen(self._coordinator.renew(tokens, seconds), GRACE)
+        if any(answer is not Held.HELD for answer in answers):
+            # When whoever renews has taken note of it: the leases are marked as lost by then.
+            asyncio.get_running_loop().call_soon(self._refused)
+        return answers
 
     async def give_back(self, agent_id: AgentId, token: str) -> bool:
         """Undo a delivery."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from tta_agent_coordination.coordinators.consumer import Consumer
 from tta_agent_coordination.errors import (
@@ -16,11 +16,11 @@ from tta_agent_coordination.errors import (
 from tta_agent_coordination.limits import check_count, check_seconds
 from tta_agent_coordination.models import AgentId
 from tta_agent_coordination.neighbor import classifier
-from tta_agent_coordination.tasks import end
+from tta_agent_coordination.worker.crew import Crew
 from tta_agent_coordination.worker.desk import Desk
 from tta_agent_coordination.worker.handlers import classify as by_its_type
 from tta_agent_coordination.worker.handlers import runner_of
-from tta_agent_coordination.worker.health import Ear, Stopping, WorkerHealth, WorkerState, unix_time
+from tta_agent_coordination.worker.health import Ear, WorkerHealth, WorkerState, unix_time
 from tta_agent_coordination.worker.signals import heeding
 
 if TYPE_CHECKING:
@@ -28,12 +28,10 @@ if TYPE_CHECKING:
 
     from tta_agent_coordination.coordinators.consumer import BatchCoordinator
     from tta_agent_coordination.interfaces import AgentRegistry, MailboxCoordinator
-    from tta_agent_coordination.messaging import Lease
     from tta_agent_coordination.worker.handlers import Classify, Handler
 
 __all__ = ("AgentWorker",)
 
-FIRST = asyncio.FIRST_COMPLETED
 ENROLLING = 1.0
 """Registering may hold up the beginning for so many seconds."""
 PARTING = 0.25
@@ -58,7 +56,9 @@ class AgentWorker:
     given up. A message that was answered, or done, while the server was away is settled when it is
     back.
 
-    A worker runs once. It owns all its tasks; when `run` returns, none is left.
+    Each message has a task and a context of its own: what a handler sets in context variables is
+    not seen by the next one. A worker runs once. It owns all its tasks; when `run` returns, none is
+    left.
 
     Args:
         coordinator: Where messages come from: any coordinator of this package.
@@ -152,9 +152,13 @@ class AgentWorker:
         self._stopping = False
         self._hurried = False
         self._hurry = asyncio.Event()
-        self._working: dict[asyncio.Task[None], Lease] = {}
-        self._orphans: list[Lease] = []  # not begun, or not settled: given back at the end
-        self._error: Exception | None = None
+        self._crew = Crew(
+            cast("BatchCoordinator", coordinator),
+            agent_id,
+            self._desk,
+            concurrency=self._concurrency,
+            stop=self.stop,
+        )
 
     # What others may call, from any thread.
 
@@ -185,14 +189,14 @@ class AgentWorker:
         if ear is not None and loop is not None and not self._stopping:
             if ear.deaf:
                 state, since = WorkerState.DEAF, ear.heard
-            elif len(self._working) < self._concurrency:
+            elif len(self._crew.working) < self._concurrency:
                 state = WorkerState.READY
             else:
                 state = WorkerState.BUSY
         return WorkerHealth(
             state=state,
             since=None if since is None or loop is None else unix_time(since, loop.time()),
-            working=len(self._working),
+            working=len(self._crew.working),
             done=self._desk.done,
             failed=self._desk.failed,
             dropped=self._desk.dropped,
@@ -230,9 +234,9 @@ class AgentWorker:
             self._stopping = True
 
     async def _live(self) -> None:
-        ear = self._ear = Ear(
-            cast("BatchCoordinator", self._coordinator), asyncio.get_running_loop().time
-        )
+        coordinator = cast("BatchCoordinator", self._coordinator)
+        now = asyncio.get_running_loop().time
+        ear = self._ear = Ear(coordinator, now, self._desk.give_up_lost)
         try:
             await self._enroll()
             async with Consumer(
@@ -244,104 +248,18 @@ class AgentWorker:
 
     async def _serve(self, consumer: Consumer, ear: Ear) -> None:
         try:
-            await self._fetch(consumer)
-        except BaseException as error:
-            self._hurried = self._hurried or not isinstance(error, Exception)
+            if not self._stopping:
+                self._crew.begin(consumer)
+            await self._told.wait()
+        except asyncio.CancelledError:
+            self._hurried = True
             raise
         finally:
             self._stopping = True
             ear.closed = True
-            try:
-                await self._give_back_unbegun(consumer)
-                await self._finish()
-            finally:
-                await self._abandon()
-        if self._error is not None:
-            raise self._error
-
-    async def _fetch(self, consumer: Consumer) -> None:
-        """Begin to work on messages as they come, until told to stop."""
-        told = asyncio.ensure_future(self._told.wait())
-        try:
-            while not told.done():
-                if len(self._working) >= self._concurrency:
-                    await asyncio.wait({told, *self._working}, return_when=FIRST)
-                    continue
-                lease = await self._next(consumer, told)
-                if lease is not None:
-                    task = asyncio.create_task(self._desk.work(lease), name="tta-agent-work")
-                    self._working[task] = lease
-                    task.add_done_callback(self._worked)
-        finally:
-            told.cancel()
-
-    async def _next(self, consumer: Consumer, told: asyncio.Future[Any]) -> Lease | None:
-        """Return the next message; None when told to stop."""
-        asking = asyncio.ensure_future(anext(consumer))
-        wanted = False
-        try:
-            await asyncio.wait({asking, told}, return_when=FIRST)
-            wanted = not told.done()
-        finally:
-            try:
-                await end(*(() if wanted else (asking,)))
-            finally:
-                # It may have come all the same: as we were told to stop, or cancelled.
-                if not wanted and not asking.cancelled() and asking.exception() is None:
-                    self._orphans.append(asking.result())
-        return asking.result() if wanted else None
-
-    def _worked(self, task: asyncio.Task[None]) -> None:
-        lease = self._working.pop(task)
-        if not lease.settled and not lease.lost:
-            self._orphans.append(lease)
-        if not task.cancelled() and isinstance(error := task.exception(), Exception):
-            # The server refuses: it would refuse what comes next as well.
-            self._error = self._error or error
-            self.stop()
-
-    # The end.
-
-    async def _give_back_unbegun(self, consumer: Consumer) -> None:
-        while True:
-            try:
-                self._orphans.append(await anext(consumer))
-            except (Stopping, AgentCoordinationError):
-                break  # nothing more was fetched ahead
-        await self._give_back_orphans()
-
-    async def _give_back_orphans(self) -> None:
-        tokens = [lease.token for lease in self._orphans if not (lease.settled or lease.lost)]
-        self._orphans.clear()
-        if not tokens:
-            return
-        giving = cast("BatchCoordinator", self._coordinator).give_back_many(self._agent_id, tokens)
-        try:
-            async with asyncio.timeout(PARTING):
-                await giving
-        except (TimeoutError, AgentCoordinationError):
-            pass  # their leases end by themselves
-
-    async def _finish(self) -> None:
-        """Let the work in hand end by itself, for a time."""
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        loop = asyncio.get_running_loop()
-        end = loop.time() + (0 if self._hurried else self._drain)
-        try:
-            while self._working and not hurry.done() and (left := end - loop.time()) > 0:
-                await asyncio.wait({hurry, *self._working}, timeout=left, return_when=FIRST)
-        finally:
-            hurry.cancel()
-
-    async def _abandon(self) -> None:
-        """Cancel the work in hand, and see it end."""
-        try:
-            await end(*self._working)
-        finally:
-            # Until each has told whether its message is to be given back: a step of the loop later.
-            while self._working:  # noqa: ASYNC110 - as above
-                await asyncio.sleep(0)
-            await self._give_back_orphans()
+            await self._crew.leave(consumer, 0 if self._hurried else self._drain, self._hurry)
+        if self._crew.error is not None:
+            raise self._crew.error
 
     # The registry.
 
