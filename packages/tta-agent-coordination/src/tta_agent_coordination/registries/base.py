@@ -7,7 +7,7 @@ import contextlib
 import logging
 import warnings
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from tta_agent_coordination.errors import (
     AgentCoordinationError,
@@ -231,8 +231,7 @@ class StoredRegistry(AgentRegistry):
     ) -> None:
         keeper, self._keeper, self._loop = self._keeper, None, None
         try:
-            if keeper is not None:
-                await end(keeper)
+            await end(cast("asyncio.Task[None]", keeper))
             for name in list(self._wanted):
                 self.deregister(agent_of(name))
             try:

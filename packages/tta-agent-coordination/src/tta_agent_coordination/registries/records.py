@@ -125,6 +125,11 @@ class Registration:
     nonce: str
     words: str = ""
 
+    @property
+    def member(self) -> str:
+        """How it stands in keys: the agent, and which registration of it."""
+        return f"{self.name} {self.nonce}"
+
     @classmethod
     def of(cls, agent_id: AgentId, capabilities: Iterable[str] = ()) -> Registration:
         """Make a new registration."""
@@ -159,8 +164,8 @@ def agent_of(name: str) -> AgentId:
 
 
 def record_of(name: str, info: str, deadline: int, *, alive: bool) -> AgentRecord:
-    """Return what a registry knows, from how it is written: nonce, ms to live, and so on."""
-    _, life, incarnation, registered, *words = info.split(" ")
+    """Return what a registry knows, from how it is written: ms to live, incarnation, and so on."""
+    life, incarnation, registered, *words = info.split(" ")
     return AgentRecord(
         agent_id=agent_of(name),
         incarnation=int(incarnation),

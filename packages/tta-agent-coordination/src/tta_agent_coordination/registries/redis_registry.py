@@ -77,7 +77,7 @@ class RedisRegistryStore:
             self._root,
             terms.life,
             terms.forget,
-            *(part for one in registrations for part in (one.name, one.nonce)),
+            *(one.member for one in registrations),
         )
         return cast("bytes", letters).decode()
 
@@ -91,7 +91,7 @@ class RedisRegistryStore:
             position=Position(epoch.decode(), int(version)),
             records=[
                 record_of(
-                    rest[i].decode(),
+                    rest[i].decode().partition(" ")[0],
                     rest[i + 1].decode(),
                     int(float(rest[i + 2])),
                     alive=cast("int", rest[i + 3]) == 1,
@@ -145,7 +145,7 @@ class RedisRegistryStore:
 def _change(text: str) -> AgentChange:
     _, kind, name, incarnation, at, *info = text.split(" ")
     told = ChangeKind(kind)
-    words = info[4:] if told in {ChangeKind.JOINED, ChangeKind.BACK} else None
+    words = info[3:] if told in {ChangeKind.JOINED, ChangeKind.BACK} else None
     return AgentChange(
         kind=told,
         agent_id=agent_of(name),

@@ -42,7 +42,7 @@ class _Agent:
 
     @property
     def info(self) -> str:
-        head = f"{self.registration.nonce} {self.life} {self.incarnation} {self.registered}"
+        head = f"{self.life} {self.incarnation} {self.registered}"
         return f"{head} {self.registration.words}".rstrip()
 
 

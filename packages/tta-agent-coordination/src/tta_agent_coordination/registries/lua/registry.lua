@@ -2,17 +2,18 @@
 -- empty asks the server (only tests give it).
 --
 -- Keys, R = KEYS[1]:
---   R:i      hash: agents: nonce of the registration, ms of its time to live, incarnation, registered at,
---            then what it can do
---   R:l      zset: agents that are alive, by the time at which they fall silent
---   R:x      zset: agents that have fallen silent, by that time
---   R:k:<c>  sets: agents that can do <c>
+--   R:n      hash: agents: the nonce of the registration that holds now
+--   R:i      hash: registrations: ms to live, incarnation, registered at, then what the agent can do
+--   R:l      zset: registrations that are alive, by the time at which they fall silent
+--   R:x      zset: registrations that have fallen silent, by that time
+--   R:k:<c>  sets: registrations that can do <c>
 --   R:r      zset: nonces that are over (replaced, deregistered), by time: what comes late is refused
 --   R:c      list: the last changes: version, kind, agent, incarnation, time, info
 --   R:w      zset: parked watchers, by the time until which they wait
 --   R:o:<w>  inbox of a parked watcher: a note to look again
 --   R:s      hash: e epoch, v version of the last change, n last incarnation, t last run, a b the last
 --            stall, m ms to live, f ms until a silent agent is forgotten
+-- A registration is written `agent nonce`: so one command renews a hundred, and none that is over.
 -- PEXPIRE only clears away what nobody will read again.
 --
 -- While agents live, something runs here all the time. If nothing has for half a time to live, it is not
@@ -38,33 +39,38 @@ local UNUSED = 30 * 86400000
 local HISTORY = 1000
 local MANY = 500
 
-local I, L, X, S, C, W, O = R .. ':i', R .. ':l', R .. ':x', R .. ':s', R .. ':c', R .. ':w', R .. ':r'
+local N, I, L, X = R .. ':n', R .. ':i', R .. ':l', R .. ':x'
+local S, C, W, O = R .. ':s', R .. ':c', R .. ':w', R .. ':r'
 local seen = call('HMGET', S, 'e', 'v', 't', 'a', 'b', 'm', 'f')
 local epoch, version = seen[1] or '', tonumber(seen[2] or 0)
 local last, before, after = tonumber(seen[3] or 0), tonumber(seen[4] or 0), tonumber(seen[5] or 0)
 local life, forget = tonumber(seen[6] or 0), tonumber(seen[7] or 0)
 local changed = false
 
-local function change(kind, name, incarnation, info)
+-- Takes note of what has happened to a registration; with `full`, also of what the agent can do.
+local function change(kind, registration, info, full)
   version = version + 1
   changed = true
-  call('RPUSH', C, table.concat({ ms(version), kind, name, incarnation, ms(now), info or '' }, ' '))
+  local name, incarnation = string.match(registration, '^%S+'), string.match(info, '^%S+ (%S+)')
+  local text = table.concat({ ms(version), kind, name, incarnation, ms(now) }, ' ')
+  call('RPUSH', C, full and text .. ' ' .. info or text)
 end
 
 local function capabilities(info) -- what an agent can do, as a list
   local words, n = {}, 0
   for word in string.gmatch(info, '%S+') do
     n = n + 1
-    if n > 4 then words[#words + 1] = word end
+    if n > 3 then words[#words + 1] = word end
   end
   return words
 end
 
-local function drop(name, info)
-  for _, word in ipairs(capabilities(info)) do call('SREM', R .. ':k:' .. word, name) end
-  call('HDEL', I, name)
-  call('ZREM', L, name)
-  call('ZREM', X, name)
+local function drop(registration, info)
+  for _, word in ipairs(capabilities(info)) do call('SREM', R .. ':k:' .. word, registration) end
+  call('HDEL', N, string.match(registration, '^%S+'))
+  call('HDEL', I, registration)
+  call('ZREM', L, registration)
+  call('ZREM', X, registration)
 end
 
 -- Up to this time, whoever was to fall silent has done so; with a time, whoever was to be forgotten so
@@ -92,11 +98,11 @@ local function begin(full)
     call('ZREM', L, silent[i])
     if info then
       call('ZADD', X, silent[i + 1], silent[i])
-      change('lost', silent[i], string.match(info, '^%S+ %S+ (%S+)'))
+      change('lost', silent[i], info)
     end
   end
-  for _, name in ipairs(call('ZRANGEBYSCORE', X, '-inf', ms(limit(forget)), 'LIMIT', 0, MANY)) do
-    drop(name, call('HGET', I, name) or '')
+  for _, one in ipairs(call('ZRANGEBYSCORE', X, '-inf', ms(limit(forget)), 'LIMIT', 0, MANY)) do
+    drop(one, call('HGET', I, one) or '')
   end
 end
 

@@ -14,8 +14,8 @@ call('HSET', S, 't', ms(math.max(last, now)), 'm', ARGV[2], 'f', ARGV[3], 'e', e
 local letters, incarnations = {}, tonumber(call('HGET', S, 'n') or 0)
 for i = 5, #ARGV, 4 do
   local op, name, nonce, words = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local info = call('HGET', I, name)
-  local holder = info and string.match(info, '^%S+')
+  local holder = call('HGET', N, name)
+  local held = holder and name .. ' ' .. holder
   local letter = 'k'
   if op == '+' or op == '?' then
     if holder ~= nonce then
@@ -24,18 +24,20 @@ for i = 5, #ARGV, 4 do
       else
         if holder then
           retire(holder)
-          drop(name, info)
+          drop(held, call('HGET', I, held) or '')
         end
         -- A time, so that it is higher than all before also where those were lost.
         incarnations = math.max(incarnations + 1, now)
         local incarnation = ms(incarnations)
         call('HSET', S, 'n', incarnation)
-        info = nonce .. ' ' .. ms(life) .. ' ' .. incarnation .. ' ' .. ms(now)
+        local info = ms(life) .. ' ' .. incarnation .. ' ' .. ms(now)
           .. (words ~= '' and ' ' .. words or '')
-        call('HSET', I, name, info)
-        call('ZADD', L, ms(now + life), name)
-        for _, word in ipairs(capabilities(info)) do call('SADD', R .. ':k:' .. word, name) end
-        change('joined', name, incarnation, info)
+        local made = name .. ' ' .. nonce
+        call('HSET', N, name, nonce)
+        call('HSET', I, made, info)
+        call('ZADD', L, ms(now + life), made)
+        for _, word in ipairs(capabilities(info)) do call('SADD', R .. ':k:' .. word, made) end
+        change('joined', made, info, true)
       end
     end
   elseif op == '!' and call('ZSCORE', O, nonce) then
@@ -44,9 +46,9 @@ for i = 5, #ARGV, 4 do
     retire(nonce)
     if holder and (op == '!' or holder == nonce) then
       retire(holder)
-      local incarnation = string.match(info, '^%S+ %S+ (%S+)')
-      drop(name, info)
-      change('left', name, incarnation)
+      local info = call('HGET', I, held) or ''
+      drop(held, info)
+      change('left', held, info)
     else
       letter = 'n'
     end

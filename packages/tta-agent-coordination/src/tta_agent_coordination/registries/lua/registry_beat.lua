@@ -1,34 +1,36 @@
 --! registry
--- Heartbeats of agents. ARGV: now, ms to live, ms until a silent agent is forgotten, then agents and
--- their nonces. Returns a letter for each: `k` it lives on, `u` unknown, `r` it is another's now.
+-- Heartbeats of agents. ARGV: now, ms to live, ms until a silent agent is forgotten, then registrations.
+-- Returns a letter for each: `k` it lives on, `u` unknown, `r` it is another's now.
 begin(true)
-life, forget = tonumber(ARGV[2]), tonumber(ARGV[3])
-call('HSET', S, 't', ms(math.max(last, now)), 'm', ARGV[2], 'f', ARGV[3])
+if life == 0 or seen[6] ~= ARGV[2] or seen[7] ~= ARGV[3] then
+  life, forget = tonumber(ARGV[2]), tonumber(ARGV[3])
+  call('HSET', S, 't', ms(math.max(last, now)), 'm', ARGV[2], 'f', ARGV[3])
+end
 
-local letters = {}
-for from = 4, #ARGV, 2 * MANY do
-  local to, names = math.min(#ARGV, from + 2 * MANY - 1), {}
-  for i = from, to, 2 do names[#names + 1] = ARGV[i] end
-  local infos, scores, living = call('HMGET', I, unpack(names)), {}, {}
-  local until_ = ms(now + life)
-  for n, name in ipairs(names) do
-    local nonce, info = ARGV[from + 2 * n - 1], infos[n]
-    if info and string.find(info, nonce, 1, true) == 1 and string.byte(info, #nonce + 1) == 32 then
-      scores[#scores + 1], scores[#scores + 2] = until_, name
-      living[#living + 1] = n
-      letters[#letters + 1] = 'k'
-    elseif info or call('ZSCORE', O, nonce) then
-      letters[#letters + 1] = 'r'
-    else
-      letters[#letters + 1] = 'u'
-    end
+local function letter(registration) -- of one that may not be alive
+  if call('ZSCORE', L, registration) then return 'k' end
+  if call('ZREM', X, registration) == 1 then
+    call('ZADD', L, ms(now + life), registration)
+    change('back', registration, call('HGET', I, registration) or '', true)
+    return 'k'
   end
-  if #scores > 0 and call('ZADD', L, unpack(scores)) > 0 then
-    for _, n in ipairs(living) do
-      if call('ZREM', X, names[n]) == 1 then
-        change('back', names[n], string.match(infos[n], '^%S+ %S+ (%S+)'), infos[n])
-      end
-    end
+  local name, nonce = string.match(registration, '^(%S+) (%S+)$')
+  if call('HEXISTS', N, name) == 1 or call('ZSCORE', O, nonce) then return 'r' end
+  return 'u'
+end
+
+local letters, until_ = {}, ms(now + life)
+for from = 4, #ARGV, MANY do
+  local to, scores, n = math.min(#ARGV, from + MANY - 1), {}, 0
+  for i = from, to do
+    scores[n + 1], scores[n + 2] = until_, ARGV[i]
+    n = n + 2
+  end
+  -- Only what is alive has a time that can change.
+  if call('ZADD', L, 'XX', 'CH', unpack(scores)) == n / 2 then
+    letters[#letters + 1] = string.rep('k', n / 2)
+  else
+    for i = from, to do letters[#letters + 1] = letter(ARGV[i]) end
   end
 end
 done()

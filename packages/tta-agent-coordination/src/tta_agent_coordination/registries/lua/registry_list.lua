@@ -1,12 +1,12 @@
 --! registry
 -- Lists agents. ARGV: now, agent (empty: all), then what they must be able to do.
--- Returns epoch, version, and for each agent its name, its info, when it falls or fell silent, and
--- whether it is alive.
+-- Returns epoch, version, and for each agent its registration, its info, when it falls or fell silent,
+-- and whether it is alive.
 begin(true)
 done()
 local reply, cut = { epoch, ms(version) }, limit()
 
-local function add(names) -- pairs of name and time
+local function add(names) -- pairs of registration and time
   for from = 1, #names, 2 * MANY do
     local some = {}
     for i = from, math.min(#names, from + 2 * MANY - 1), 2 do some[#some + 1] = names[i] end
@@ -25,7 +25,7 @@ end
 if ARGV[2] ~= '' or #ARGV > 2 then
   local names
   if ARGV[2] ~= '' then
-    names = { ARGV[2] }
+    names = { ARGV[2] .. ' ' .. (call('HGET', N, ARGV[2]) or '') }
   else
     local sets = {}
     for i = 3, #ARGV do sets[#sets + 1] = R .. ':k:' .. ARGV[i] end
