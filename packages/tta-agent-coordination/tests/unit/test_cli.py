@@ -22,7 +22,8 @@ from tta_agent_coordination.cli import main
 from tta_agent_coordination.cli.app import app
 from tta_agent_coordination.cli.doctor import Verdict, judge
 from tta_agent_coordination.cli.looking import tail
-from tta_agent_coordination.cli.session import UsageProblem, connect, opened, shown_url
+from tta_agent_coordination.cli.output import ago, clock_time
+from tta_agent_coordination.cli.session import opened
 from tta_agent_coordination.registries import RedisAgentRegistry
 from tta_agent_coordination.registries.records import AgentDescription
 from tta_agent_coordination.testing import WRITER, sample
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
+    from tta_agent_coordination.cli.looking import Seen
     from tta_agent_coordination.testing import RedisServer
 
 
@@ -185,19 +187,20 @@ async def test_tail_sees_every_message_that_is_sent_from_now_on(redis_server: Re
     async with opened(redis_server.url, prefix) as session:
         coordinator = session.coordinator
         await coordinator.send_many([sample("before")])
-        lines = tail(session, None)
-        first = asyncio.ensure_future(anext(lines))
+        seen: asyncio.Queue[Seen] = asyncio.Queue()
+        following = asyncio.create_task(tail(session, None, seen.put_nowait))
         await asyncio.sleep(0.1)
         await coordinator.send_many([sample("quick")])
         await coordinator.receive_many(WRITER, 5, ack=[])
         for received in await coordinator.receive_many(WRITER, 5):
             await coordinator.ack(WRITER, received.token)
-        seen = await asyncio.wait_for(first, 5)
+        first = await asyncio.wait_for(seen.get(), 5)
         await coordinator.send_many([sample("other", recipient=AgentId(type="painter"))])
-        other = await asyncio.wait_for(anext(lines), 5)
-        await lines.aclose()
+        other = await asyncio.wait_for(seen.get(), 5)
+        following.cancel()
+        await asyncio.wait([following])
 
-    assert seen.message_id == "quick"
+    assert first.message_id == "quick"
     assert (other.message_id, other.agent_id.type, other.state) == ("other", "painter", "ready")
 
 
@@ -251,46 +254,29 @@ def test_the_doctor_says_which_rights_are_missing(command: Command) -> None:
     assert "+@scripting" in findings["scripts"]["advice"]
 
 
-@pytest.mark.parametrize(
-    ("url", "code"),
-    [
-        ("redis://127.0.0.1:1", 3),
-        ("redis://nobody:secret@{place}", 3),
-        ("redis+sentinel://127.0.0.1:1/main", 3),
-        ("http://user:secret@host", 2),
-        ("redis+sentinel://host", 2),
-        ("redis://host:port", 2),
-        ("nonsense", 2),
-    ],
-)
-def test_errors_are_one_line_without_the_password(command: Command, url: str, code: int) -> None:
-    place = command.server.url.removeprefix("redis://")
-    result = CliRunner().invoke(app, ["queues", "--url", url.format(place=place)])
+def test_mailboxes_for_answers_and_keys_of_others_are_no_queues(command: Command) -> None:
+    async def fill(coordinator: RedisMessageCoordinator) -> None:
+        client: Any = command.server.client()
+        async with client:
+            await client.set(f"{{{command.prefix}:?answers}}:m:*:r5", "x")
+            await client.set(f"{{{command.prefix}:kind}}:m:odd", "x")
+        await coordinator.send_many([sample("m")])
 
-    assert result.exit_code == code, result.output
-    assert result.stderr.startswith("tta-agents: ")
-    assert result.stderr.count("\n") == 1
-    assert "secret" not in result.output
+    command.do(fill)
+
+    assert [row["type"] for row in command.json("queues")] == ["writer"]
 
 
-def test_urls_of_every_kind_make_a_client() -> None:
-    for url in (
-        "rediss://u:p@host:6380/1?ssl_cert_reqs=none",
-        "unix:///tmp/redis.sock?db=2",
-        "redis+cluster://host:7000",
-    ):
-        assert connect(url) is not None
-    sentinel = connect(
-        "rediss+sentinel://u:p%40@a:1,b/main/3?ssl_cert_reqs=none&sentinel_password=s"
-    )
-    options = sentinel.connection_pool.connection_kwargs
-    assert (options["username"], options["password"], options["db"]) == ("u", "p@", 3)
-    with pytest.raises(UsageProblem):
-        connect("ftp://x")
+def test_a_time_that_is_not_known_is_left_out() -> None:
+    """Such as when a message was sent that was received before anybody looked."""
+    assert (clock_time(None), ago(None)) == ("", "")
+    assert clock_time(0) == "1970-01-01T00:00:00+00:00"
 
 
-def test_a_url_is_shown_without_its_secrets() -> None:
-    assert shown_url("redis://:secret@host:1/0?password=secret") == "redis://host:1/0"
+def test_redrive_says_which_dead_letters_it_is_about(filled: Command) -> None:
+    result = filled("redrive", "writer", "--failure", "permanent", code=2)
+
+    assert "put back those that died of permanent of 1 dead letters of writer" in result.stderr
 
 
 def test_an_agent_must_have_a_type(command: Command) -> None:

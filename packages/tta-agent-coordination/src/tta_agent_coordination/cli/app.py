@@ -28,6 +28,7 @@ from tta_agent_coordination.models import MessagePriority
 from tta_agent_coordination.registries.redis_registry import RedisAgentRegistry
 
 if TYPE_CHECKING:
+    from tta_agent_coordination.cli.looking import Seen
     from tta_agent_coordination.cli.session import Session
 
 __all__ = ("app",)
@@ -187,21 +188,19 @@ def tail(
     """Write a line for each message that is sent from now on, until interrupted."""
     agent_id = None if agent is None else options.agent_named(agent, instance)
 
-    async def work(session: Session) -> int:
-        async for seen in follow(session, agent_id):
-            if as_document:
-                facts = {**asdict(seen), "agent_id": seen.agent_id.model_dump(mode="json")}
-                write(f"{as_json(facts)}\n")
-            else:
-                listing = Listing(columns=())
-                sent = clock_time(seen.enqueued_at)
-                text = "" if seen.state == "gone" else preview(seen.payload)
-                cells = (sent, name_of(seen.agent_id), seen.state, seen.message_id, text)
-                listing.add(cells, {})
-                write("\t".join(listing.rows[0]) + "\n")
-        return 0
+    def tell(seen: Seen) -> None:
+        if as_document:
+            facts = {**asdict(seen), "agent_id": seen.agent_id.model_dump(mode="json")}
+            write(f"{as_json(facts)}\n")
+        else:
+            listing = Listing(columns=())
+            sent = clock_time(seen.enqueued_at)
+            text = "" if seen.state == "gone" else preview(seen.payload)
+            cells = (sent, name_of(seen.agent_id), seen.state, seen.message_id, text)
+            listing.add(cells, {})
+            write("\t".join(listing.rows[0]) + "\n")
 
-    options.run(url, prefix, work)
+    options.run(url, prefix, lambda session: follow(session, agent_id, tell))
 
 
 @app.command(epilog=options.EPILOG)

@@ -118,7 +118,8 @@ def redrive(
     async def work(session: Session) -> int:
         if not letter_ids:
             dead = (await session.coordinator.stats(agent_id)).dead
-            sure(f"put back all of {dead} dead letters of {name_of(agent_id)}", yes=yes)
+            chosen = "all" if failure is None else f"those that died of {failure.value}"
+            sure(f"put back {chosen} of {dead} dead letters of {name_of(agent_id)}", yes=yes)
         moved = await session.coordinator.dead_letters.redrive(
             agent_id, letter_ids or None, failure=failure
         )

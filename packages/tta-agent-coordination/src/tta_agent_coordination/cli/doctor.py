@@ -93,16 +93,11 @@ def _connection(session: Session, trip: float) -> Finding:
 
 
 async def _info(session: Session) -> dict[str, str]:
-    # Depending on version, protocol and topology: text, bytes, a table, or a table per node.
-    reply = await session.command("INFO")
-    if isinstance(reply, dict):
-        table = cast("dict[str, object]", reply)
-        if "redis_version" not in table:
-            table = cast("dict[str, object]", next(iter(table.values())))
-        return {name: str(value) for name, value in table.items()}
-    text = reply.decode(errors="replace") if isinstance(reply, bytes) else str(reply)
-    lines = (line.partition(":") for line in text.splitlines())
-    return {name: value for name, colon, value in lines if colon}
+    # A table; or, from the client of a cluster, a table for each node.
+    table = cast("dict[str, object]", await session.command("INFO"))
+    if "redis_version" not in table:
+        table = cast("dict[str, object]", next(iter(table.values())))
+    return {name: str(value) for name, value in table.items()}
 
 
 def judge(info: Mapping[str, str]) -> list[Finding]:

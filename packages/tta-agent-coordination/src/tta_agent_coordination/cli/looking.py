@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from tta_agent_coordination.coordinators.entries import open_body, unpack
 from tta_agent_coordination.errors import InvalidMessageError
 from tta_agent_coordination.server.names import unquoted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Callable, Mapping
 
     from tta_agent_coordination.cli.session import Session
     from tta_agent_coordination.coordinators.entries import Entry
@@ -134,8 +134,10 @@ def _content(entry: Entry) -> tuple[Mapping[str, Any] | None, Mapping[str, str] 
     return message.payload, headers
 
 
-async def tail(session: Session, agent_id: AgentId | None) -> AsyncGenerator[Seen]:
-    """Yield messages as they are sent, without end; whose id a mailbox remembers, none is missed.
+async def tail(
+    session: Session, agent_id: AgentId | None, tell: Callable[[Seen], None]
+) -> NoReturn:
+    """Tell of messages as they are sent, without end; whose id a mailbox remembers, none is missed.
 
     A mailbox remembers ids for the window of deduplication. Senders that turn it off are seen only
     where their messages still lie there when it is looked.
@@ -143,6 +145,7 @@ async def tail(session: Session, agent_id: AgentId | None) -> AsyncGenerator[See
     Args:
         session: The server.
         agent_id: Whose mailbox; None is all of them.
+        tell: Called with each message.
     """
     known: dict[AgentId, set[str]] = {}
     first = True
@@ -161,7 +164,7 @@ async def tail(session: Session, agent_id: AgentId | None) -> AsyncGenerator[See
             for message_id in now:
                 if message_id not in before:
                     gone = Seen(agent_id=agent, state="gone", message_id=message_id)
-                    yield lying.get(message_id, gone)
+                    tell(lying.get(message_id, gone))
             found[agent] = set(now)
         known, first = found, False
         await asyncio.sleep(LOOK)

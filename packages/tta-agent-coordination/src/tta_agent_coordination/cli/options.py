@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from tta_agent_coordination.cli.output import Board, OutputClosed, say
-from tta_agent_coordination.cli.session import UsageProblem, opened, shown_url
+from tta_agent_coordination.cli.session import UsageProblem, check_files, opened, shown_url
 from tta_agent_coordination.errors import (
     AgentCoordinationError,
+    ConfigurationError,
     CoordinatorAccessError,
     CoordinatorConnectionError,
 )
@@ -90,18 +91,22 @@ def run(url: str, prefix: str, work: Callable[[Session], Awaitable[int]]) -> Non
             return await work(session)
 
     try:
+        check_files(url)
         code = asyncio.run(main())
     except OutputClosed:
         code = 1
     except UsageProblem as problem:
         say(str(problem))
         code = 2
-    except (CoordinatorConnectionError, CoordinatorAccessError) as error:
-        say(f"{shown_url(url)}: {error}")
+    except ConfigurationError as error:
+        say(str(error))
+        code = 2
+    except CoordinatorConnectionError as error:
+        say(f"{shown_url(url)}: {error}; where the server is, --url or TTA_REDIS_URL must say")
         code = UNREACHED
     except AgentCoordinationError as error:
-        say(str(error))
-        code = 2 if isinstance(error, ValueError) else 1
+        say(f"{shown_url(url)}: {error}")
+        code = UNREACHED if isinstance(error, CoordinatorAccessError) else 1
     raise typer.Exit(code)
 
 

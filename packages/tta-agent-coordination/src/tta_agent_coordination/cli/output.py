@@ -141,8 +141,8 @@ def clock_time(seconds: float | None) -> str:
     """Return a time since 1970 as ISO 8601 in UTC; nothing for None.
 
     Example:
-        >>> clock_time(0)
-        '1970-01-01T00:00:00+00:00'
+        >>> clock_time(0), clock_time(None)
+        ('1970-01-01T00:00:00+00:00', '')
     """
     if seconds is None:
         return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
@@ -12,20 +13,19 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisClusterException, RedisError
 
 from tta_agent_coordination.coordinators.names import SHARED, mailbox_of
 from tta_agent_coordination.coordinators.redis_coordinator import RedisMessageCoordinator
 from tta_agent_coordination.models import AgentId
-from tta_agent_coordination.server.client import refuse
+from tta_agent_coordination.server.client import answer_of, refuse
 from tta_agent_coordination.server.names import check_prefix, root_key, unquoted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from urllib.parse import SplitResult
 
-__all__ = ("Session", "UsageProblem", "connect", "opened", "shown_url")
+__all__ = ("Session", "UsageProblem", "check_files", "connect", "opened", "shown_url")
 
 SCHEMES = (
     "redis",
@@ -36,6 +36,8 @@ SCHEMES = (
     "redis+cluster",
     "rediss+cluster",
 )
+FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+UNKNOWN = re.compile(r"unexpected keyword argument ('\w+')")
 ANSWER = 5.0
 """The server must answer within so many seconds."""
 SCAN = 1000
@@ -52,10 +54,29 @@ def shown_url(url: str) -> str:
         >>> shown_url("rediss://alice:secret@db:6379/0?ssl_ca_certs=ca.pem")
         'rediss://alice@db:6379/0'
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # it is none: what may be a password is left out
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
     _, at, place = parts.netloc.rpartition("@")
     user = parts.netloc.partition("@")[0].partition(":")[0] if at else ""
     return urlunsplit((parts.scheme, f"{user}{'@' if user else ''}{place}", parts.path, "", ""))
+
+
+def check_files(url: str) -> None:
+    """Refuse a URL that names files which are not there; a client would say that no server is.
+
+    To be called before the event loop runs, as files are looked at.
+
+    Raises:
+        UsageProblem: A file is not there.
+    """
+    for option, path in parse_qsl(url.partition("?")[2]):
+        if option in FILES and not Path(path).is_file():
+            raise UsageProblem(
+                f"--url {shown_url(url)!r:.100}: there is no file {path!r} for {option}"
+            )
 
 
 def connect(url: str) -> Any:
@@ -87,13 +108,27 @@ def connect(url: str) -> Any:
     base, _, kind = scheme.partition("+")
     try:
         parts = urlsplit(url)._replace(scheme=base)
-        if kind == "sentinel":
-            return _sentinel(parts, options)
         if kind == "cluster":
             return RedisCluster.from_url(urlunsplit(parts), **options)
-        return Redis.from_url(url, **options)  # pyright: ignore[reportUnknownMemberType] - as above
-    except (ValueError, TypeError) as error:
-        raise UsageProblem(f"--url {shown_url(url)!r:.100}: {error!s:.200}") from None
+        client = _sentinel(parts, options) if kind else _single(url, parts, options)
+        client.connection_pool.make_connection()  # refuses options that it does not know
+    except (ValueError, TypeError, RedisClusterException) as error:
+        unknown = UNKNOWN.search(str(error))
+        said = str(error) if unknown is None else f"there is no option {unknown[1]}"
+        raise UsageProblem(f"--url {shown_url(url)!r:.100}: {said:.200}") from None
+    return client
+
+
+def _database(text: str) -> int:
+    if not text.isdecimal():  # the client would take no number for 0
+        raise ValueError(f"a database is named by its number, such as 0, not {text!r}")
+    return int(text)
+
+
+def _single(url: str, parts: SplitResult, options: dict[str, Any]) -> Any:
+    if parts.scheme != "unix":
+        _database(parts.path.strip("/") or "0")
+    return cast("Any", Redis).from_url(url, **options)
 
 
 def _sentinel(parts: SplitResult, options: dict[str, Any]) -> Any:
@@ -121,7 +156,7 @@ def _sentinel(parts: SplitResult, options: dict[str, Any]) -> Any:
     sentinel = cast("Any", Sentinel)(
         hosts, sentinel_kwargs={**options, **own}, **{**options, **query}
     )
-    return sentinel.master_for(path[0], db=int(path[1]) if len(path) > 1 else 0)
+    return sentinel.master_for(path[0], db=_database(path[1]) if len(path) > 1 else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +181,12 @@ class Session:
         Raises:
             MessageCoordinatorError: The subclass tells what to do.
         """
+        # The client of a cluster does not bear the option with this one.
+        options = {} if args == ("PING",) else {"NEVER_DECODE": True}
         try:
-            return await self.client.execute_command(*args, NEVER_DECODE=True)
+            return await answer_of(self.client.execute_command(*args, **options))
         except RedisError as error:
             refuse(error, key, str(args[0]))
-        except OSError as error:
-            refuse(RedisTimeoutError(str(error)), key, str(args[0]))
 
     def base(self, agent_id: AgentId) -> bytes:
         """Return what the keys of a mailbox begin with."""
@@ -161,20 +196,25 @@ class Session:
     async def mailboxes(self) -> list[AgentId]:
         """Return whose mailboxes there are, in order; looks at the names of all keys."""
         prefix = check_prefix(self.prefix)
-        pattern = re.compile(rf"\{{{re.escape(prefix)}:([^:}}]+)\}}:m:([^:]+):".encode())
-        found: set[tuple[str, str]] = set()
         try:
-            async for key in self.client.scan_iter(match=f"{{{prefix}:*}}:m:*", count=SCAN):
-                match = pattern.match(key)
-                # Types that begin with ? are mailboxes for answers: they come and go.
-                if match is not None and not match[1].startswith(b"?"):
-                    found.add((match[1].decode(), match[2].decode()))
+            keys = cast("list[bytes]", await answer_of(self._keys(f"{{{prefix}:*}}:m:*")))
         except RedisError as error:
             refuse(error, prefix.encode(), "SCAN")
+        pattern = re.compile(rf"\{{{re.escape(prefix)}:([^:}}]+)\}}:m:([^:]+):".encode())
+        matches = filter(None, map(pattern.match, keys))
+        # Types that begin with ? are mailboxes for answers: they come and go.
+        found = {
+            (match[1].decode(), match[2].decode())
+            for match in matches
+            if not match[1].startswith(b"?")
+        }
         return [
             AgentId(type=unquoted(kind), instance=None if name == SHARED else unquoted(name))
             for kind, name in sorted(found)
         ]
+
+    async def _keys(self, pattern: str) -> list[bytes]:
+        return [key async for key in self.client.scan_iter(match=pattern, count=SCAN)]
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from redis.exceptions import (
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
 
     from redis.exceptions import RedisError
 
-__all__ = ("RedisClient", "check_client", "refuse", "slice_of", "unswallowed")
+__all__ = ("RedisClient", "answer_of", "check_client", "refuse", "slice_of", "unswallowed")
 
 PATIENCE = 0.02
 """Seconds until a cancellation that had no effect is repeated."""
 FORBIDDEN = ("NOPERM", "The user executing the script can't", "ACL failure in script")
 """What a server says of a missing right."""
+NOBODY = ("NOAUTH", "HELLO must be called with the client already authenticated")
+"""What a server says to a client that has not given a password."""
 SLICE = 2.0
 """A blocking command waits at most so many seconds."""
 
@@ -102,9 +105,25 @@ async def unswallowed(call: Awaitable[Any]) -> Any:
     return reply
 
 
+async def answer_of(call: Awaitable[Any]) -> Any:
+    """Await a client's call as `unswallowed` does; that nobody answers is a `RedisError`, too."""
+    try:
+        return await unswallowed(call)
+    except (RedisClusterException, OSError) as error:  # no RedisError
+        raise RedisConnectionError(str(error)) from error
+    except AttributeError as error:
+        # The client of a cluster uses a connection that another call has just closed: then, and
+        # only then, its writer is None.
+        if "'NoneType'" not in str(error):
+            raise
+        raise RedisConnectionError(f"the client lost its connection: {error}") from error
+
+
 def refuse(error: RedisError, key: bytes, doing: str) -> NoReturn:
     """Raise the error that tells a caller what to do about a client's or a server's error."""
-    said = str(error)
+    said = str(error).partition(" : <")[0]  # a client that looks for a master tells of itself
+    if any(word in said for word in NOBODY):
+        said = "the server wants a password, and was given none"
     where = f"{doing} at {key.decode('ascii', 'replace')!r}: {said:.200}"
     if isinstance(error, AuthenticationError):
         raise CoordinatorAccessError(

@@ -12,11 +12,10 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from tta_agent_coordination.errors import CoordinatorConnectionError
-from tta_agent_coordination.server.client import refuse, slice_of, unswallowed
+from tta_agent_coordination.server.client import answer_of, refuse, slice_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,27 +139,18 @@ class Scripts:
         pipeline = cast("Any", self._client).pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command, NEVER_DECODE=True)
-        return cast("list[Any]", await unswallowed(pipeline.execute(raise_on_error=False)))
+        return cast("list[Any]", await answer_of(pipeline.execute(raise_on_error=False)))
 
     async def _call(self, *command: bytes | str | float) -> Any:
-        try:
-            if self._starting is not None:
-                await self._start(self._starting)
-            return await unswallowed(self._client.execute_command(*command, NEVER_DECODE=True))
-        except (RedisClusterException, OSError) as error:  # no RedisError
-            raise RedisConnectionError(str(error)) from error
-        except AttributeError as error:
-            # The client of a cluster uses a connection that another call has just closed: then, and
-            # only then, its writer is None.
-            if "'NoneType'" not in str(error):
-                raise
-            raise RedisConnectionError(f"the client lost its connection: {error}") from error
+        if self._starting is not None:
+            await self._start(self._starting)
+        return await answer_of(self._client.execute_command(*command, NEVER_DECODE=True))
 
     async def _start(self, lock: asyncio.Lock) -> None:
         # A client of a cluster does not bear two first calls at once.
         async with lock:
             if self._starting is not None:
-                await unswallowed(cast("Any", self._client).initialize())
+                await answer_of(cast("Any", self._client).initialize())
                 self._starting = None
 
     async def pop(self, key: bytes, seconds: float) -> bytes | None:
