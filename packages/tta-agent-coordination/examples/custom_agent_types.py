@@ -17,6 +17,7 @@ from tta_agent_coordination import (
     AgentId,
     AgentMessage,
     InMemoryMessageCoordinator,
+    MessageCoordinatorError,
     MessageType,
     RedisMessageCoordinator,
 )
@@ -87,4 +88,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except MessageCoordinatorError as error:
+        sys.exit(str(error))  # it says what to do, such as where no server answers

@@ -16,6 +16,7 @@ from tta_agent_coordination import (
     AgentId,
     AgentMessage,
     InMemoryMessageCoordinator,
+    MessageCoordinatorError,
     MessageType,
     RedisMessageCoordinator,
 )
@@ -83,4 +84,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except MessageCoordinatorError as error:
+        sys.exit(str(error))  # it says what to do, such as where no server answers

@@ -141,6 +141,7 @@ class MailboxCoordinator(MessageCoordinator):
         *,
         timeout: float,  # noqa: ASYNC109 - both sides know of it
         headers: Mapping[str, str] | None = None,
+        ordering_key: str | None = None,
     ) -> AgentMessage:
         """Send a request, and wait for the answer."""
 
@@ -173,6 +174,7 @@ class MailboxCoordinator(MessageCoordinator):
         deliver_at: datetime | None = None,
         ttl: float | None = None,
         headers: Mapping[str, str] | None = None,
+        ordering_key: str | None = None,
     ) -> list[MessageResult]:
         """Send a copy to each agent that is subscribed to a topic."""
 
@@ -186,6 +188,7 @@ class MailboxCoordinator(MessageCoordinator):
         deliver_at: datetime | None = None,
         ttl: float | None = None,
         headers: Mapping[str, str] | None = None,
+        ordering_key: str | None = None,
     ) -> list[MessageResult]:
         """Send a copy to each instance, of a type or of all, that has received lately."""
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, Self
 
-from tta_agent_coordination.errors import LeaseLost
+from tta_agent_coordination.errors import LeaseLost, MessageCoordinatorError
+from tta_agent_coordination.tasks import parting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
@@ -331,19 +332,20 @@ class Lease:
     async def give_back(self) -> None:
         """Undo the delivery: others can receive the message, and this attempt does not count."""
         if not self.settled and not self._lost:
-            self.settled = True
-            await self._settler.give_back(self.agent_id, self.token)
+            await self._finish(self._settler.give_back(self.agent_id, self.token))
 
     async def _settle(self, call: Awaitable[bool]) -> None:
+        if not await self._finish(call):
+            self._lose()
+
+    async def _finish(self, call: Awaitable[bool]) -> bool:
         # Before the answer is there: a renewal that crosses the call must not find the lease lost.
         self.settled = True
         try:
-            valid = await call
+            return await call
         except BaseException:
             self.settled = False  # nobody knows; the call is safe to repeat
             raise
-        if not valid:
-            self._lose()
 
     def check(self) -> None:
         """Raise LeaseLost if the lease is settled, or known to be lost."""
@@ -378,9 +380,13 @@ class Lease:
         if error is None:
             await self.ack()
         elif not isinstance(error, Exception):
-            await self.give_back()  # cancelled or interrupted: the work did not fail
+            # Cancelled or interrupted: the work did not fail.
+            async with parting():
+                await self.give_back()
         elif not self._lost:
             try:
                 await self.nack(FailureType.TRANSIENT, f"{type(error).__name__}: {error}")
             except LeaseLost:
                 error.add_note(f"besides, the lease of {self.message.message_id!r:.80} ran out")
+            except MessageCoordinatorError as unsettled:
+                error.add_note(f"besides, this could not be told: {unsettled!s:.300}")

@@ -22,7 +22,7 @@ from tta_agent_coordination.resilience.breaking import (
     SharedBreaker,
     check_name,
 )
-from tta_agent_coordination.server.client import check_client, refuse, unswallowed
+from tta_agent_coordination.server.client import answer_of, check_client, refuse
 from tta_agent_coordination.server.names import check_prefix, quoted
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class RedisCacheStore:
         """
         name = self._name(key)
         try:
-            found = await unswallowed(self._redis.execute_command("GET", name, NEVER_DECODE=True))
+            found = await answer_of(self._redis.execute_command("GET", name, NEVER_DECODE=True))
         except RedisError as error:
             refuse(error, name, "GET")
         return None if found is None else bytes(found)
@@ -102,7 +102,7 @@ class RedisCacheStore:
         if ttl is not None:
             life = ("PX", max(1, round(check_seconds("ttl", ttl) * 1000)))
         try:
-            await unswallowed(self._redis.execute_command("SET", name, value, *life))
+            await answer_of(self._redis.execute_command("SET", name, value, *life))
         except RedisError as error:
             refuse(error, name, "SET")
 
@@ -114,7 +114,7 @@ class RedisCacheStore:
         """
         name = self._name(key)
         try:
-            await unswallowed(self._redis.execute_command("DEL", name))
+            await answer_of(self._redis.execute_command("DEL", name))
         except RedisError as error:
             refuse(error, name, "DEL")
 

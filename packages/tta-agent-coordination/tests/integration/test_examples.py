@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib.util
+import runpy
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +11,11 @@ from typing import Any
 
 import pytest
 
-from tta_agent_coordination import InMemoryMessageCoordinator, RedisMessageCoordinator
+from tta_agent_coordination import (
+    CoordinatorConnectionError,
+    InMemoryMessageCoordinator,
+    RedisMessageCoordinator,
+)
 from tta_agent_coordination.coordinators.base import StoredMailboxes
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -70,3 +76,19 @@ async def test_fault_tolerance(
         "redriven: 1",
         "impossible: painted after all",
     ]
+
+
+@pytest.mark.parametrize("name", ["basic_usage", "custom_agent_types", "fault_tolerance"])
+def test_an_example_without_its_server_ends_with_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise CoordinatorConnectionError("the server cannot be reached now")
+
+    for call in ("send_message", "send_many", "request"):
+        monkeypatch.setattr(InMemoryMessageCoordinator, call, away)
+    monkeypatch.setattr(sys, "argv", [name])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+
+    assert ended.value.code == "the server cannot be reached now"

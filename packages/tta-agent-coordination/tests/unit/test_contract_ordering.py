@@ -12,8 +12,10 @@ from tta_agent_coordination import (
     ConfigurationError,
     FailureType,
     MessagePriority,
+    MessageType,
     ReceivedMessage,
     RejectReason,
+    RequestTimeout,
 )
 from tta_agent_coordination.coordinators.base import StoredMailboxes
 from tta_agent_coordination.testing import WRITER, ManualClock, sample
@@ -275,3 +277,97 @@ async def test_of_many_consumers_one_at_a_time_works_on_a_key(make_real: Make) -
 async def test_a_senseless_key_is_refused(coordinator: StoredMailboxes, key: Any) -> None:
     with pytest.raises(ConfigurationError, match="ordering_key"):
         await coordinator.send_many([sample("a")], ordering_key=key)
+
+
+async def test_a_token_given_twice_makes_one_message_ready(coordinator: StoredMailboxes) -> None:
+    await send(coordinator, "a", "b", "c")
+    (received,) = await take(coordinator)
+
+    assert await coordinator.ack_many([received.token] * 3) == [True] * 3
+    assert names(await take(coordinator)) == ["b"]
+
+
+async def test_a_message_that_found_no_room_holds_nobody_back(make: Make) -> None:
+    """Neither by its key, nor by its id: it can be sent again."""
+    coordinator = make(max_length=1)
+    await send(coordinator, "before", key=None)
+    refused = await coordinator.send_many([sample("a")], ordering_key=KEY)
+    assert refused[0].reason is RejectReason.MAILBOX_FULL
+    assert await drain(coordinator) == ["before"]
+
+    again = await coordinator.send_many([sample("a")], ordering_key=KEY)
+
+    assert again[0].delivered
+    assert not again[0].duplicate
+    assert await drain(coordinator) == ["a"]
+
+
+async def test_published_copies_keep_their_order_in_each_mailbox(
+    coordinator: StoredMailboxes,
+) -> None:
+    """Of one subscriber, whatever the others have done."""
+    readers = [AgentId(type="reader", instance=f"{n}") for n in range(2)]
+    for reader in readers:
+        await coordinator.subscribe(reader, "news")
+    for n in range(2):
+        await coordinator.publish("news", sample(f"{n}"), ordering_key=KEY)
+
+    first = [await coordinator.receive_many(reader, 5) for reader in readers]
+    await coordinator.ack_many([first[0][0].token])
+    second = [await coordinator.receive_many(reader, 5) for reader in readers]
+
+    assert list(map(names, first)) == [["0"], ["0"]]
+    assert list(map(names, second)) == [["1"], []]
+
+
+async def test_broadcast_copies_keep_their_order(coordinator: StoredMailboxes) -> None:
+    reader = AgentId(type="reader", instance="1")
+    await coordinator.receive(reader)
+    for n in range(2):
+        await coordinator.broadcast(sample(f"{n}"), agent_type="reader", ordering_key=KEY)
+
+    assert names(await coordinator.receive_many(reader, 5)) == ["0"]
+
+
+async def test_requests_of_one_key_are_worked_on_one_after_the_other(make_real: Make) -> None:
+    coordinator = make_real()
+    questions = [sample(f"q{n}", message_type=MessageType.REQUEST) for n in range(3)]
+    asked = [
+        asyncio.create_task(coordinator.request(question, timeout=20, ordering_key=KEY))
+        for question in questions
+    ]
+    worked: list[str] = []
+    for _ in questions:
+        received = await coordinator.receive_many(WRITER, 5, 20, wait=20)
+        worked += names(received)
+        await coordinator.reply(received[0], {"to": worked[-1]})
+        await coordinator.ack(WRITER, received[0].token)
+
+    answers = [await one for one in asked]
+    assert sorted(worked) == ["q0", "q1", "q2"]
+    assert [answer.payload["to"] for answer in answers] == ["q0", "q1", "q2"]
+
+
+async def test_a_request_that_nobody_waits_for_holds_nobody_back(make_real: Make) -> None:
+    coordinator = make_real()
+    question = sample("q", message_type=MessageType.REQUEST)
+    with pytest.raises(RequestTimeout):
+        await coordinator.request(question, timeout=0.05, ordering_key=KEY)
+    await send(coordinator, "a")
+
+    assert names(await take(coordinator)) == ["a"]
+
+
+async def test_a_senseless_key_is_refused_before_anything_is_sent(
+    coordinator: StoredMailboxes,
+) -> None:
+    question = sample("q", message_type=MessageType.REQUEST)
+    odd: Any
+    for odd in ("", 7):
+        for call in (
+            coordinator.send_many([sample("m")], ordering_key=odd),
+            coordinator.publish("news", sample("m"), ordering_key=odd),
+            coordinator.request(question, timeout=5, ordering_key=odd),
+        ):
+            with pytest.raises(ConfigurationError, match="ordering_key"):
+                await call

@@ -220,3 +220,27 @@ async def test_several_messages_can_be_waited_for(make_real: Make) -> None:
 
     assert first
     assert len(first) + len(rest) == 3
+
+
+@pytest.mark.parametrize("done", ["acked", "cancelled"])
+async def test_a_waiting_receiver_gets_what_waited_for_an_ordering_key(
+    make_real: Make, done: str
+) -> None:
+    """As soon as the message before it is gone."""
+    coordinator = make_real(backoff_base=30, backoff_jitter=0)
+    await coordinator.send_many([sample("a"), sample("b")], ordering_key="k")
+    first = await coordinator.receive(WRITER, 60)
+    assert first is not None
+    if done == "cancelled":
+        await coordinator.nack(WRITER, first.token)
+    receiver = asyncio.create_task(coordinator.receive(WRITER, 60, wait=20))
+    await parked(coordinator, 1)
+
+    if done == "acked":
+        await coordinator.ack(WRITER, first.token)
+    else:
+        await coordinator.cancel(WRITER, "a")
+    received = await asyncio.wait_for(receiver, 5)
+
+    assert received is not None
+    assert received.message.message_id == "b"

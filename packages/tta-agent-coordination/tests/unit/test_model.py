@@ -34,6 +34,7 @@ SHARED = AgentId(type="writer")
 ONE = AgentId(type="writer", instance="1")
 AGENTS = st.sampled_from([SHARED, SHARED, ONE])
 NAMES = st.sampled_from([f"m{n}" for n in range(12)])
+KEYS = st.sampled_from([None, None, "k1", "k1", "k2: {x}"])
 OPTIONS: dict[str, Any] = {
     "max_attempts": 3,
     "max_length": 12,
@@ -112,7 +113,7 @@ class Both(RuleBasedStateMachine):
         priority=st.sampled_from(MessagePriority),
         delay=st.sampled_from([None, None, None, -5, 3, 40]),
         ttl=st.sampled_from([None, None, None, 1, 20]),
-        key=st.sampled_from([None, None, "k1", "k1", "k2: {x}"]),
+        key=KEYS,
     )
     def send(
         self,
@@ -144,6 +145,22 @@ class Both(RuleBasedStateMachine):
     @rule(choice=st.integers(0, 50), agent=AGENTS)
     def ack(self, choice: int, agent: AgentId) -> None:
         self.settle(choice, lambda one, token: one.ack(agent, token))
+
+    @rule(choices=st.lists(st.integers(0, 50), max_size=4))
+    def ack_many(self, choices: list[int]) -> None:
+        """Of one delivery or more, any of them again and again."""
+        pairs = [self.token(choice) for choice in choices]
+        expected = self.run(self.model.ack_many([ours for ours, _ in pairs]))
+        assert self.run(self.scripts.ack_many([theirs for _, theirs in pairs])) == expected
+
+    @rule(choices=st.lists(st.integers(0, 50), max_size=4))
+    def give_back_many(self, choices: list[int]) -> None:
+        """Of those that an instance may have received."""
+        pairs = [self.token(choice) for choice in choices]
+        expected = self.run(self.model.give_back_many(ONE, [ours for ours, _ in pairs]))
+        assert (
+            self.run(self.scripts.give_back_many(ONE, [theirs for _, theirs in pairs])) == expected
+        )
 
     @rule(choice=st.integers(0, 50), failure=st.sampled_from(FailureType))
     def nack(self, choice: int, failure: FailureType) -> None:
@@ -182,14 +199,14 @@ class Both(RuleBasedStateMachine):
         self.both(lambda one: one.subscriptions(topic=topic))
         self.both(lambda one: one.subscriptions(agent_id=agent))
 
-    @rule(topic=st.sampled_from(["t1", "t2", None]), name=NAMES)
-    def publish(self, topic: str | None, name: str) -> None:
+    @rule(topic=st.sampled_from(["t1", "t2", None]), name=NAMES, key=KEYS)
+    def publish(self, topic: str | None, name: str, key: str | None) -> None:
         """None is a broadcast."""
         self.both(
             lambda one: (
-                one.broadcast(sample(name), seen_within=100)
+                one.broadcast(sample(name), seen_within=100, ordering_key=key)
                 if topic is None
-                else one.publish(topic, sample(name))
+                else one.publish(topic, sample(name), ordering_key=key)
             )
         )
 

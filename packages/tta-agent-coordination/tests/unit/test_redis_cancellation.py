@@ -10,9 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException
 
 from tta_agent_coordination import MessageType, RedisMessageCoordinator
-from tta_agent_coordination.server.client import PATIENCE, unswallowed
+from tta_agent_coordination.server.client import PATIENCE, answer_of, unswallowed
 from tta_agent_coordination.testing import ASKER, WRITER, RedisServer, sample
 
 if TYPE_CHECKING:
@@ -143,6 +145,46 @@ async def test_a_swallowed_cancellation_is_made_good() -> None:
         await asyncio.wait([task], timeout=1)
 
         assert task.cancelled()
+
+
+async def test_an_error_that_comes_instead_of_a_cancellation_does_not_hide_it() -> None:
+    """The client has noted that it was cancelled, and complains of its connection."""
+
+    async def complain() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError("closed") from None
+
+    task = asyncio.ensure_future(unswallowed(complain()))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=1)
+
+    assert task.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (AttributeError("'NoneType' object has no attribute 'write'"), RedisConnectionError),
+        (AttributeError("no attribute 'spam'"), AttributeError),
+        (RedisClusterException("no node"), RedisConnectionError),
+        (OSError("no route"), RedisConnectionError),
+    ],
+)
+async def test_what_a_client_says_of_a_lost_connection_is_one_error(
+    error: Exception, raised: type[Exception]
+) -> None:
+    """A client of a cluster stumbles over a connection that another call has closed."""
+
+    async def call() -> None:
+        raise error
+
+    with pytest.raises(raised) as seen:
+        await answer_of(call())
+
+    assert str(error) in str(seen.value)
 
 
 async def test_a_time_limit_outside_still_works() -> None:

@@ -14,6 +14,7 @@ from tta_agent_coordination import AgentId
 from tta_agent_coordination.registries.memory import InMemoryRegistryStore
 from tta_agent_coordination.registries.records import Registration
 from tta_agent_coordination.registries.redis_registry import RedisRegistryStore
+from tta_agent_coordination.registries.state import RegistryState
 from tta_agent_coordination.registries.store import (
     Changes,
     Intent,
@@ -162,3 +163,22 @@ def test_they_agree_when_every_script_runs_twice(
 ) -> None:
     """As when each first reply got lost."""
     check(lambda: twice(redis_server.client()), 20, 50)
+
+
+def test_after_a_stall_nobody_is_looked_for_before_its_time() -> None:
+    """Whoever was alive when it began has a whole time to live to say so."""
+    state, terms = RegistryState(), Terms(life=30_000, forget=60_000)
+    state.apply(1_000_000, terms, [Intent("+", Registration.of(AgentId(type="a", instance="1")))])
+    state.begin(1_025_000)  # nothing has happened for more than half a time to live
+
+    assert state.wake(1_025_000) == 1_035_000  # a third of it later, and not at the deadline
+
+
+def test_what_is_over_is_forgotten_after_an_hour() -> None:
+    """So that a process which registers for ever does not grow for ever."""
+    state, terms = RegistryState(), Terms(life=30_000, forget=60_000)
+    old, new = (Registration.of(AgentId(type="a", instance="1")) for _ in range(2))
+    state.apply(1_000_000, terms, [Intent("+", old), Intent("+", new), Intent("-", new)])
+
+    assert state.beat(1_000_000 + 3_599_999, terms, [old]) == "r"
+    assert state.beat(1_000_000 + 3_600_000, terms, [old]) == "u"

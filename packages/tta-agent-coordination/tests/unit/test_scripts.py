@@ -6,7 +6,7 @@ Over fakeredis, without a server; `lua_lines.py` beside this folder tells which 
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -22,6 +22,7 @@ from tta_agent_coordination import (
     RedisAgentRegistry,
     RedisMessageCoordinator,
 )
+from tta_agent_coordination.resilience.breaking import BreakerTerms, SharedBreaker
 from tta_agent_coordination.testing import WRITER, ManualClock, sample
 
 fakeredis: Any = pytest.importorskip("fakeredis")
@@ -230,6 +231,34 @@ async def test_a_breaker_goes_by_the_clock_of_its_server(client: Any) -> None:
     assert (await breaker.get_state()).state == "open"
 
 
+async def test_a_window_of_time_forgets_the_calls_that_are_older(
+    client: Any, clock: ManualClock
+) -> None:
+    terms = BreakerTerms(
+        threshold=None,
+        failure_rate=0.5,
+        window=10_000,
+        minimum=2,
+        open_for=1000,
+        probes=1,
+        successes=1,
+        half_open_for=1000,
+        lease=1000,
+    )
+    breaker = SharedBreaker(client, "p", "mail", terms, clock=clock.milliseconds)
+
+    async def call(outcome: Literal["success", "failure"]) -> str:
+        leave = (await breaker.allow()).leave
+        assert leave is not None
+        return (await breaker.record(leave.generation, leave.token, outcome))[0]
+
+    assert await call("failure") == "closed"  # one call is too few to judge by
+    clock.advance(11)
+    assert await call("failure") == "closed"  # and the first one is over
+    clock.advance(5)
+    assert await call("failure") == "open"
+
+
 async def test_what_cannot_be_read_when_its_time_comes_becomes_a_dead_letter(
     make: Callable[..., RedisMessageCoordinator], client: Any, clock: ManualClock
 ) -> None:
@@ -301,3 +330,19 @@ async def test_a_foreign_type_under_a_key_loses_nothing(
 
     assert not any(result.duplicate for result in results)
     assert await names(coordinator, WRITER, 5) == ["m1", "m2"]
+
+
+async def test_what_is_leased_is_received_though_the_next_mailbox_is_foreign(
+    make: Callable[..., RedisMessageCoordinator], client: Any
+) -> None:
+    """An instance gets its own; the call after tells what is wrong with the shared ones."""
+    coordinator = make()
+    await coordinator.send_many([sample("own", recipient=ONE), sample("shared")])
+    await client.set(f"{MAILBOX}:t", "foreign")
+
+    assert await names(coordinator, ONE, 5) == ["own"]
+    with pytest.raises(MessageCoordinatorError):
+        await coordinator.receive(ONE)
+    await client.delete(f"{MAILBOX}:t")
+
+    assert await names(coordinator, ONE, 5) == ["shared"]

@@ -191,7 +191,7 @@ async def test_all_that_an_ear_passes_on_is_heard() -> None:
     coordinator = InMemoryMessageCoordinator()
     await coordinator.send_many([sample(name) for name in "abc"])
     now = 0.0
-    ear = Ear(coordinator, lambda: now)
+    ear = Ear(coordinator, lambda: now, lambda: None)
     received, _ = await ear.take(WRITER, 3)
     now = GRACE
     tokens = [one.token for one in received]

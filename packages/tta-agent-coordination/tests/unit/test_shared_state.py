@@ -340,3 +340,21 @@ def test_any_json_comes_back(value: Any) -> None:
 
     if "\\ud" not in ascii(value):
         assert asyncio.run(there_and_back()).value == value
+
+
+async def test_each_watcher_of_a_key_is_told_though_others_leave(make_real: Make) -> None:
+    """And of the latest value, though it has changed twice before it looked."""
+    state = make_real()
+    watches = [state.watch("n") for _ in range(3)]
+    for one in watches:
+        await anext(one)
+    leaving, *waiting = (asyncio.ensure_future(anext(one)) for one in watches)
+    await asyncio.sleep(0.02)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+    await asyncio.gather(state.set("n", 1), state.set("n", 2))
+
+    for entry in await asyncio.wait_for(asyncio.gather(*waiting), 5):
+        assert entry.value in {1, 2}
+    for one in watches:
+        await one.aclose()

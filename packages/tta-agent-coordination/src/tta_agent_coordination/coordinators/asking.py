@@ -15,7 +15,7 @@ from tta_agent_coordination.coordinators.envelope import (
 )
 from tta_agent_coordination.coordinators.names import mailbox_of
 from tta_agent_coordination.coordinators.replies import Replies, mailbox_at
-from tta_agent_coordination.coordinators.sending import Sending
+from tta_agent_coordination.coordinators.sending import Sending, check_key
 from tta_agent_coordination.coordinators.store import Terms
 from tta_agent_coordination.errors import (
     AgentFailed,
@@ -28,6 +28,7 @@ from tta_agent_coordination.limits import check_seconds
 from tta_agent_coordination.messaging import Lease, RejectReason
 from tta_agent_coordination.metrics import EventKind
 from tta_agent_coordination.models import AgentMessage, MessageType
+from tta_agent_coordination.tasks import parting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ("Asking",)
 
-PARTING = 0.25
-"""Withdrawing a request may take so many seconds; beyond, its time to live does it."""
 UNKNOWN = 3_600_000
 """An answer is kept so many ms if nobody knows how long the requester waits."""
 
@@ -55,6 +54,7 @@ class Asking(Sending):
         *,
         timeout: float,  # noqa: ASYNC109 - both sides know of it
         headers: Mapping[str, str] | None = None,
+        ordering_key: str | None = None,
     ) -> AgentMessage:
         """Send a request, and wait for its answer.
 
@@ -67,6 +67,7 @@ class Asking(Sending):
             message: What to ask, of type REQUEST. After RequestTimeout it may be asked again.
             timeout: Wait so many seconds. The receiver knows: `ReceivedMessage.time_left`.
             headers: Texts that travel with it. The answer carries its trace context on.
+            ordering_key: As for `send_message`; while it waits for one before it, its time runs.
 
         Returns:
             The answer, of type RESPONSE.
@@ -94,7 +95,7 @@ class Asking(Sending):
                 f"message {message.message_id!r:.80} is of type {message.message_type.name}; only "
                 "a REQUEST has an answer"
             )
-        own = check_headers(headers)
+        own, key = check_headers(headers), check_key(ordering_key)
         replies = self._replies
         if replies is None:
             replies = self._replies = Replies(self._store)
@@ -102,7 +103,13 @@ class Asking(Sending):
         answer = replies.expect(message.message_id)
         try:
             found = await self._ask(
-                message, {**own, REPLY_TO: answer.mailbox.type}, replies, answer, until, seconds
+                message,
+                {**own, REPLY_TO: answer.mailbox.type},
+                key,
+                replies,
+                answer,
+                until,
+                seconds,
             )
         except BaseException:
             replies.forget(message.message_id)
@@ -116,6 +123,7 @@ class Asking(Sending):
         self,
         message: AgentMessage,
         headers: Mapping[str, str],
+        key: str | None,
         replies: Replies,
         answer: Answer,
         until: float,
@@ -125,7 +133,7 @@ class Asking(Sending):
         came = False
         try:
             async with asyncio.timeout_at(until):
-                (result,) = await self._send_all([message], headers, terms)
+                (result,) = await self._send_all([message], headers, terms, key)
         except TimeoutError:
             pass
         else:
@@ -145,13 +153,10 @@ class Asking(Sending):
         return reply
 
     async def _withdraw(self, message: AgentMessage, replies: Replies, answer: Answer) -> None:
-        try:
-            async with asyncio.timeout(PARTING):
-                if answer.found is None:
-                    await self._store.withdraw(mailbox_of(message.recipient), message.message_id)
-                await replies.leave(answer)
-        except (TimeoutError, MessageCoordinatorError):
-            pass
+        async with parting():  # else its time to live does it
+            if answer.found is None:
+                await self._store.withdraw(mailbox_of(message.recipient), message.message_id)
+            await replies.leave(answer)
 
     async def reply(
         self,

@@ -7,9 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol, Self
 
 from tta_agent_coordination.coordinators.store import Held
-from tta_agent_coordination.errors import CoordinatorConnectionError
+from tta_agent_coordination.errors import CoordinatorConnectionError, MessageCoordinatorError
 from tta_agent_coordination.messaging import FailureType, Lease, Settler
-from tta_agent_coordination.tasks import end
+from tta_agent_coordination.tasks import end, parting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,6 @@ AGAIN = 0.25
 """Seconds between two tries to reach a server that is away."""
 WATCH = 0.5
 """Seconds between two looks whether the requests that are worked on are still wanted."""
-PARTING = 0.25
-"""At the end, giving back may take so many seconds; beyond, the end of the leases does it."""
 
 
 class BatchCoordinator(Settler, Protocol):
@@ -82,10 +80,9 @@ class Consumer:
         self._ahead: deque[Lease] = deque()
         self._held: dict[str, tuple[Lease, float]] = {}  # by token: until when, by the loop's clock
         self._done: list[str] = []
-        self._flushing: list[str] = []
         self._poke = asyncio.Event()
-        self._keeper: asyncio.Task[None] | None = None
         self._closed = False
+        self._keeper: asyncio.Task[None]
 
     def __aiter__(self) -> Consumer:
         return self
@@ -101,7 +98,7 @@ class Consumer:
             await self._fetch()
 
     async def _fetch(self) -> None:
-        if self._keeper is not None and self._keeper.done():
+        if self._keeper.done():
             self._keeper.result()  # raises what ended it: without it, leases would silently run out
         loop = asyncio.get_running_loop()
         done, self._done = self._done, []
@@ -110,13 +107,12 @@ class Consumer:
             received, _ = await self._coordinator.take(
                 self._agent_id, self._prefetch, self._lease, wait=PARK, ack=done
             )
-        except CoordinatorConnectionError:
+        except BaseException as error:
             self._done = done + self._done  # acknowledging twice is harmless
+            if not isinstance(error, CoordinatorConnectionError):
+                raise
             await asyncio.sleep(AGAIN)
             return
-        except BaseException:
-            self._done = done + self._done
-            raise
         arrived = loop.time()
         for message in received:
             lease = Lease(self, self._agent_id, message)
@@ -188,7 +184,7 @@ class Consumer:
                 elif now >= look_at:
                     look_at = renew_at
                     await self._renew([token for token in asked if token in self._held])
-            except CoordinatorConnectionError:
+            except MessageCoordinatorError:  # which the next fetch raises, if it lasts
                 await asyncio.sleep(AGAIN)
 
     async def _flush(self) -> None:
@@ -224,17 +220,17 @@ class Consumer:
         traceback: TracebackType | None,
     ) -> None:
         self._closed = True
-        keeper = self._keeper
-        if keeper is not None:
-            await end(keeper)
+        try:
+            await end(self._keeper)
+        finally:
+            await self._part()
+        if not self._keeper.cancelled() and error is None:
+            self._keeper.result()
+
+    async def _part(self) -> None:
         tokens = [lease.token for lease in self._ahead]
         self._ahead.clear()
-        try:
-            async with asyncio.timeout(PARTING):
-                await self._flush()
-                if tokens:
-                    await self._coordinator.give_back_many(self._agent_id, tokens)
-        except (TimeoutError, CoordinatorConnectionError):
-            pass  # their leases end by themselves; what is done and not acknowledged comes again
-        if keeper is not None and not keeper.cancelled() and error is None:
-            keeper.result()
+        async with parting():  # what is done and not acknowledged comes again
+            await self._flush()
+            if tokens:
+                await self._coordinator.give_back_many(self._agent_id, tokens)

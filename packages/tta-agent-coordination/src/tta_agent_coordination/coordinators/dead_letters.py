@@ -15,6 +15,7 @@ from tta_agent_coordination.server.names import quoted, unquoted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from tta_agent_coordination.coordinators.names import Mailbox
     from tta_agent_coordination.coordinators.store import MailboxStore, Undelivered
     from tta_agent_coordination.models import AgentId
 
@@ -46,16 +47,7 @@ class StoredDeadLetters(DeadLetters):
             limit: So many at most.
         """
         check_count("limit", limit)
-        found: list[DeadLetter] = []
-        skip = 0
-        while len(found) < limit:
-            chunk = await self._store.dead(mailbox_of(agent_id), skip, CHUNK)
-            letters = map(_letter, chunk)
-            found += [letter for letter in letters if failure in {None, letter.failure}]
-            skip += len(chunk)
-            if len(chunk) < CHUNK:
-                break
-        return found[:limit]
+        return [_letter(found) for found in await self._find(mailbox_of(agent_id), failure, limit)]
 
     async def peek(self, agent_id: AgentId, dead_letter_id: str) -> DeadLetter | None:
         """Return one dead letter, or None if it is not there."""
@@ -102,11 +94,7 @@ class StoredDeadLetters(DeadLetters):
     ) -> int:
         mailbox = mailbox_of(agent_id)
         if dead_letter_ids is None:
-            chosen = [
-                letter.dead_letter_id
-                for letter in await self._all(agent_id)
-                if failure in {None, letter.entry.failure}
-            ]
+            chosen = [letter.dead_letter_id for letter in await self._find(mailbox, failure)]
         else:
             chosen = [quoted(name) for name in dead_letter_ids]
             if failure is not None:
@@ -114,7 +102,7 @@ class StoredDeadLetters(DeadLetters):
                 chosen = [
                     letter.dead_letter_id
                     for letter in letters
-                    if letter is not None and letter.entry.failure is failure
+                    if letter is not None and _failure(letter) is failure
                 ]
         moved = 0
         for start in range(0, len(chosen), CHUNK):
@@ -123,13 +111,22 @@ class StoredDeadLetters(DeadLetters):
             )
         return moved
 
-    async def _all(self, agent_id: AgentId) -> Sequence[Undelivered]:
+    async def _find(
+        self, mailbox: Mailbox, failure: FailureType | None, limit: int | None = None
+    ) -> Sequence[Undelivered]:
         found: list[Undelivered] = []
-        while True:
-            chunk = await self._store.dead(mailbox_of(agent_id), len(found), CHUNK)
-            found += chunk
+        skip = 0
+        while limit is None or len(found) < limit:
+            chunk = await self._store.dead(mailbox, skip, CHUNK)
+            found += [letter for letter in chunk if failure in {None, _failure(letter)}]
+            skip += len(chunk)
             if len(chunk) < CHUNK:
-                return found
+                break
+        return found[:limit]
+
+
+def _failure(found: Undelivered) -> FailureType:
+    return found.entry.failure or FailureType.PERMANENT
 
 
 def _letter(found: Undelivered) -> DeadLetter:
@@ -141,7 +138,7 @@ def _letter(found: Undelivered) -> DeadLetter:
     return DeadLetter(
         dead_letter_id=unquoted(found.dead_letter_id),
         message=message,
-        failure=entry.failure or FailureType.PERMANENT,
+        failure=_failure(found),
         error=entry.error,
         attempts=entry.attempts,
         enqueued_at=entry.enqueued / 1000,

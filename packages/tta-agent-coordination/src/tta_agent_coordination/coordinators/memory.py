@@ -154,7 +154,10 @@ class InMemoryMailboxStore:
     async def ack(self, deliveries: Sequence[Delivery]) -> list[bool]:
         """Acknowledge deliveries."""
         now = self._clock()
-        return [self._states[delivery.mailbox].ack(now, delivery.key) for delivery in deliveries]
+        answers = [self._states[delivery.mailbox].ack(now, delivery.key) for delivery in deliveries]
+        for mailbox in {delivery.mailbox for delivery in deliveries}:
+            self._changed(mailbox)  # the next of an ordering key may be ready
+        return answers
 
     async def nack(
         self,
@@ -185,7 +188,9 @@ class InMemoryMailboxStore:
 
     async def cancel(self, mailbox: Mailbox, message_id: str) -> bool:
         """Remove a message that is ready or scheduled."""
-        return self._states[mailbox].cancel(message_id)
+        found = self._states[mailbox].cancel(message_id)
+        self._changed(mailbox)  # as above
+        return found
 
     async def withdraw(self, mailbox: Mailbox, message_id: str) -> bool:
         """Remove a message, also from who works on it."""

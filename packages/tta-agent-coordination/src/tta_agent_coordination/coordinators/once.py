@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from tta_agent_coordination.coordinators.configured import Configured, milliseconds
 from tta_agent_coordination.coordinators.names import fence_of
 from tta_agent_coordination.coordinators.store import Claim
-from tta_agent_coordination.errors import LeaseLost, MessageCoordinatorError
+from tta_agent_coordination.errors import LeaseLost
 from tta_agent_coordination.limits import check_seconds, check_text
+from tta_agent_coordination.tasks import parting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from contextlib import AbstractAsyncContextManager
 
+    from tta_agent_coordination.coordinators.names import Fence
     from tta_agent_coordination.models import AgentId
 
 __all__ = ("Once",)
-
-PARTING = 0.25
-"""After a cancellation, letting go may take so many seconds; beyond, the claim's end does it."""
 
 
 class Once(Configured):
@@ -75,7 +74,11 @@ class Once(Configured):
         self, message_id: str, agent_id: AgentId | None, lease: int, keep: int
     ) -> AsyncGenerator[bool]:
         fence, holder = fence_of(message_id, agent_id), uuid.uuid4().hex
-        claim = await self._store.claim(fence, holder, lease)
+        try:
+            claim = await self._store.claim(fence, holder, lease)
+        except BaseException:  # it may have been claimed all the same
+            await self._leave(fence, holder, None)
+            raise
         if claim is Claim.BUSY:
             raise LeaseLost(
                 f"the effect of {message_id!r:.80} is under way elsewhere; let the message come "
@@ -87,12 +90,19 @@ class Once(Configured):
         try:
             yield True
         except BaseException:
-            with suppress(TimeoutError, MessageCoordinatorError):
-                async with asyncio.timeout(PARTING):
-                    await self._store.conclude(fence, holder, None)
+            await self._leave(fence, holder, None)
             raise
-        if not await self._store.conclude(fence, holder, keep):
+        try:
+            concluded = await self._store.conclude(fence, holder, keep)
+        except asyncio.CancelledError:  # the effect has happened, and must not again
+            await self._leave(fence, holder, keep)
+            raise
+        if not concluded:
             raise LeaseLost(
                 f"the effect of {message_id!r:.80} took longer than lease={lease / 1000:g} s, and "
                 "another receiver has begun it"
             )
+
+    async def _leave(self, fence: Fence, holder: str, keep: int | None) -> None:
+        async with parting():
+            await self._store.conclude(fence, holder, keep)

@@ -22,6 +22,7 @@ from tta_agent_coordination.errors import ConfigurationError, InvalidMessageErro
 from tta_agent_coordination.limits import check_count, check_seconds
 from tta_agent_coordination.messaging import FailureType, ReceivedMessage
 from tta_agent_coordination.metrics import EventKind
+from tta_agent_coordination.tasks import parting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -40,6 +41,7 @@ MAX_BATCH = 1000
 FORGET = 7 * 86_400_000
 """An instance that has not received for so many ms is forgotten."""
 REMEMBER = 10_000
+"""Of so many instances it is known that they were noted down."""
 
 
 class Receiving(Settling):
@@ -119,14 +121,22 @@ class Receiving(Settling):
         taken = await self._store.take(order)
         self._tell_taken(agent_id, taken)
         received: list[ReceivedMessage] = []
+        damaged: list[tuple[Delivery, str]] = []
         for delivery, entry in taken.entries:
             try:
                 received.append(_received(delivery, entry, taken.deadline, order.lease))
             except InvalidMessageError as error:
+                damaged.append((delivery, str(error)))
+        try:
+            for delivery, said in damaged:
                 # It would fail for everybody, for ever; people may look at it among the dead
                 # letters.
-                await self._nack(delivery, FailureType.PERMANENT, str(error))
+                await self._nack(delivery, FailureType.PERMANENT, said)
                 self._tell(EventKind.DEAD, agent_id, 1)
+        except BaseException:  # what can be read must not wait for the end of its lease
+            async with parting():
+                await self.give_back_many(agent_id, [one.token for one in received])
+            raise
         return received, taken.acked
 
     async def _announce(self, mailbox: Mailbox) -> None:

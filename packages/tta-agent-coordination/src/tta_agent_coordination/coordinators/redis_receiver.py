@@ -18,6 +18,7 @@ from tta_agent_coordination.coordinators.names import Delivery, Mailbox
 from tta_agent_coordination.coordinators.store import Taken
 from tta_agent_coordination.errors import CoordinatorConnectionError, MessageCoordinatorError
 from tta_agent_coordination.server.names import root_key
+from tta_agent_coordination.tasks import PARTING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,6 @@ __all__ = ("RedisReceiver", "flags_of", "new_request")
 
 PARK = 10.0
 """A receiver is parked so many seconds at a time: so long may messages go to a killed one."""
-PARTING = 0.25
-"""Giving back after a cancellation may take so many seconds; beyond, the lease's end does it."""
 
 
 class RedisReceiver:
@@ -44,9 +43,9 @@ class RedisReceiver:
     def __init__(self, scripts: Scripts, prefix: str) -> None:
         self._scripts = scripts
         self._prefix = prefix
-        # Requests whose reply was lost. What they may have reserved is given back with the next
-        # call.
-        self._unanswered: deque[tuple[tuple[Mailbox, ...], str, int]] = deque(maxlen=100)
+        # Requests whose reply was lost. What they may have reserved, or are still handed, is given
+        # back with the next call.
+        self._unanswered: deque[tuple[Order, str]] = deque(maxlen=100)
 
     def _root(self, agent_type: str) -> bytes:
         return root_key(self._prefix, agent_type).encode()
@@ -64,7 +63,7 @@ class RedisReceiver:
             await self._part(order, request)
             raise
         except CoordinatorConnectionError:
-            self._unanswered.append((order.mailboxes, request, order.want))
+            self._unanswered.append((order, request))
             raise
 
     async def _take(
@@ -136,31 +135,30 @@ class RedisReceiver:
         """Give back what a cancelled call may have reserved."""
         try:
             async with asyncio.timeout(PARTING):
-                await self._undo(order.mailboxes, request, order.want, order.lease)
+                await self._undo(order, request)
         except (TimeoutError, MessageCoordinatorError, asyncio.CancelledError) as error:
-            self._unanswered.append((order.mailboxes, request, order.want))
+            self._unanswered.append((order, request))
             if isinstance(error, asyncio.CancelledError):
                 raise
 
-    async def _undo(
-        self, mailboxes: tuple[Mailbox, ...], request: str, want: int, lease: int | str
-    ) -> None:
+    async def _undo(self, order: Order, request: str, *, lost: bool = False) -> None:
         await self._scripts.run(
             "give_back",
-            self._root(mailboxes[0].type),
-            lease,
-            len(mailboxes),
-            *(mailbox.name for mailbox in mailboxes),
-            *(f"{request}.{number:03d}" for number in range(want)),
+            self._root(order.mailboxes[0].type),
+            order.lease,
+            int(lost),
+            len(order.mailboxes),
+            *(mailbox.name for mailbox in order.mailboxes),
+            *(f"{request}.{number:03d}" for number in range(order.want)),
         )
 
     async def _settle_unanswered(self) -> None:
         while self._unanswered:
-            lost = self._unanswered.popleft()
+            order, request = self._unanswered.popleft()
             try:
-                await self._undo(*lost, "lost")
+                await self._undo(order, request, lost=True)
             except BaseException:
-                self._unanswered.appendleft(lost)
+                self._unanswered.appendleft((order, request))
                 raise
 
 

@@ -158,7 +158,7 @@ class RedisMailboxStore:
     async def give_back(self, mailbox: Mailbox, keys: Sequence[str]) -> int:
         """Undo deliveries of one mailbox."""
         root = self._root(mailbox.type)
-        given = await self._scripts.run("give_back", root, "", 1, mailbox.name, *keys)
+        given = await self._scripts.run("give_back", root, "", 0, 1, mailbox.name, *keys)
         return cast("int", given)
 
     async def cancel(self, mailbox: Mailbox, message_id: str) -> bool:

@@ -11,18 +11,14 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tta_agent_coordination.coordinators.entries import open_body
 from tta_agent_coordination.coordinators.envelope import ANSWERS
 from tta_agent_coordination.coordinators.names import SHARED, Mailbox
 from tta_agent_coordination.coordinators.store import Order
-from tta_agent_coordination.errors import (
-    CoordinatorConnectionError,
-    InvalidMessageError,
-    MessageCoordinatorError,
-)
+from tta_agent_coordination.errors import CoordinatorConnectionError, InvalidMessageError
+from tta_agent_coordination.tasks import parting
 
 if TYPE_CHECKING:
     from tta_agent_coordination.coordinators.names import Delivery
@@ -174,5 +170,5 @@ class Replies:
     async def leave(self, answer: Answer) -> None:
         """Delete the mailbox, if the request was the last; to be called after `forget`."""
         if answer.mailbox is not self._reader.mailbox:
-            with suppress(MessageCoordinatorError):  # then its time to live does it
+            async with parting():  # else its time to live does it
                 await self._store.drop(answer.mailbox)

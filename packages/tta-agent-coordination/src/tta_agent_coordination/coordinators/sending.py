@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tta_agent_coordination.models import AgentId
 
-__all__ = ("Sending",)
+__all__ = ("Sending", "check_key")
 
 SEND_CHUNK = 200
 """So many messages go into one call to the store; more would hold up other users of a server."""
@@ -98,11 +98,9 @@ class Sending(Configured):
         Returns:
             The receipts, in the order of the messages.
         """
-        own = check_headers(headers)
-        if ordering_key is not None:
-            check_text("ordering_key", ordering_key)
+        own, key = check_headers(headers), check_key(ordering_key)
         terms = self._terms(deliver_at=deliver_at, ttl=ttl)
-        return await self._send_all(messages, own, terms, ordering_key)
+        return await self._send_all(messages, own, terms, key)
 
     def _terms(self, *, deliver_at: datetime | None = None, ttl: float | None = None) -> Terms:
         return Terms(
@@ -117,7 +115,7 @@ class Sending(Configured):
         messages: Iterable[AgentMessage],
         headers: Mapping[str, str],
         terms: Terms,
-        key: str | None = None,
+        key: str | None,
     ) -> list[MessageResult]:
         outgoing = [(message, body_of(message, headers)) for message in messages]
         results: list[MessageResult] = []
@@ -185,28 +183,30 @@ class Sending(Configured):
                 self._tell(kind, recipient, count)
 
 
+def check_key(key: str | None) -> str | None:
+    """Return an ordering key, or None.
+
+    Raises:
+        ConfigurationError: It is no text, or empty.
+    """
+    return None if key is None else check_text("ordering_key", key)
+
+
 def _receipt(
     message: AgentMessage, letter: str, size: int, most_bytes: int, most: int
 ) -> MessageResult:
+    reason, error = None, None
     if letter == "l":
-        return MessageResult(
-            message_id=message.message_id,
-            recipient=message.recipient,
-            delivered=False,
-            reason=RejectReason.TOO_LARGE,
-            error=f"the message has {size} bytes, and max_message_bytes is {most_bytes}",
-        )
-    if letter == "f":
-        return MessageResult(
-            message_id=message.message_id,
-            recipient=message.recipient,
-            delivered=False,
-            reason=RejectReason.MAILBOX_FULL,
-            error=f"the mailbox holds max_length={most} messages; send again later",
-        )
+        reason = RejectReason.TOO_LARGE
+        error = f"the message has {size} bytes, and max_message_bytes is {most_bytes}"
+    elif letter == "f":
+        reason = RejectReason.MAILBOX_FULL
+        error = f"the mailbox holds max_length={most} messages; send again later"
     return MessageResult(
         message_id=message.message_id,
         recipient=message.recipient,
-        delivered=True,
+        delivered=reason is None,
         duplicate=letter == "d",
+        reason=reason,
+        error=error,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tta_agent_coordination.coordinators.configured import Configured, milliseconds
 from tta_agent_coordination.coordinators.entries import cut_error
-from tta_agent_coordination.coordinators.names import mailboxes_of, parse_token
+from tta_agent_coordination.coordinators.names import agent_of, mailboxes_of, parse_token
 from tta_agent_coordination.coordinators.store import Backoff, Held, Nacked
 from tta_agent_coordination.limits import check_seconds
 from tta_agent_coordination.messaging import FailureType
@@ -53,6 +54,14 @@ class Settling(Configured):
             valid = await self._store.ack([delivery for _, delivery in group])
             for (place, _), answer in zip(group, valid, strict=True):
                 answers[place] = answer
+            if self._observer is not None:
+                told = Counter(
+                    (agent_of(delivery.mailbox), answer)
+                    for (_, delivery), answer in zip(group, valid, strict=True)
+                )
+                for (agent_id, answer), count in told.items():
+                    kind = EventKind.ACKED if answer else EventKind.STALE_TOKEN
+                    self._tell(kind, agent_id, count)
         return answers
 
     async def nack(

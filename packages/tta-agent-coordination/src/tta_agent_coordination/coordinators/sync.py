@@ -166,11 +166,17 @@ class SyncSender:
         deliver_at: datetime | None = None,
         ttl: float | None = None,
         headers: Mapping[str, str] | None = None,
+        ordering_key: str | None = None,
     ) -> list[MessageResult]:
         """Do as `publish` of a coordinator."""
         return finish(
             self._coordinator.publish(
-                topic, message, deliver_at=deliver_at, ttl=ttl, headers=headers
+                topic,
+                message,
+                deliver_at=deliver_at,
+                ttl=ttl,
+                headers=headers,
+                ordering_key=ordering_key,
             )
         )
 

@@ -15,7 +15,7 @@ from tta_agent_coordination.coordinators.names import (
     subscribers_of,
     topics_of,
 )
-from tta_agent_coordination.coordinators.sending import Sending
+from tta_agent_coordination.coordinators.sending import Sending, check_key
 from tta_agent_coordination.errors import ConfigurationError, InvalidMessageError
 from tta_agent_coordination.limits import check_seconds, check_text
 from tta_agent_coordination.messaging import MessageSubscription
@@ -43,6 +43,7 @@ class Topics(Sending):
         deliver_at: datetime | None = None,
         ttl: float | None = None,
         headers: Mapping[str, str] | None = None,
+        ordering_key: str | None = None,
     ) -> list[MessageResult]:
         """Send a copy to each agent that is subscribed to a topic.
 
@@ -56,6 +57,7 @@ class Topics(Sending):
             deliver_at: As for `send_message`.
             ttl: As for `send_message`.
             headers: As for `send_message`.
+            ordering_key: As for `send_message`, in each mailbox apart.
 
         Returns:
             A receipt for each subscriber, with its `recipient`; none if nobody is subscribed.
@@ -64,9 +66,8 @@ class Topics(Sending):
             ConfigurationError: The topic is no text, or empty.
             MessageCoordinatorError: As for `send_message`; some copies may have been sent.
         """
-        members = await self._store.enrolled(subscribers_of(check_text("topic", topic)), None)
-        agents = [agent_of(Mailbox(*member.split(":"))) for member in members]
-        return await self._send_copies(agents, message, deliver_at, ttl, headers)
+        agents = await self._subscribers(topic)
+        return await self._send_copies(agents, message, deliver_at, ttl, headers, ordering_key)
 
     async def broadcast(
         self,
@@ -77,6 +78,7 @@ class Topics(Sending):
         deliver_at: datetime | None = None,
         ttl: float | None = None,
         headers: Mapping[str, str] | None = None,
+        ordering_key: str | None = None,
     ) -> list[MessageResult]:
         """Send a copy to each instance that has received lately, or waits to.
 
@@ -89,6 +91,7 @@ class Topics(Sending):
             deliver_at: As for `send_message`.
             ttl: As for `send_message`; useful, since an instance may never come back.
             headers: As for `send_message`.
+            ordering_key: As for `send_message`, in each mailbox apart.
 
         Returns:
             A receipt for each instance, with its `recipient`.
@@ -109,7 +112,11 @@ class Topics(Sending):
             for name in types
             for instance in await self._store.enrolled(instances_of(name), since)
         ]
-        return await self._send_copies(agents, message, deliver_at, ttl, headers)
+        return await self._send_copies(agents, message, deliver_at, ttl, headers, ordering_key)
+
+    async def _subscribers(self, topic: str) -> list[AgentId]:
+        members = await self._store.enrolled(subscribers_of(check_text("topic", topic)), None)
+        return [agent_of(Mailbox(*member.split(":"))) for member in members]
 
     async def _send_copies(
         self,
@@ -118,13 +125,15 @@ class Topics(Sending):
         deliver_at: datetime | None,
         ttl: float | None,
         headers: Mapping[str, str] | None,
+        ordering_key: str | None,
     ) -> list[MessageResult]:
         if not isinstance(message, AgentMessage):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InvalidMessageError(f"message must be an AgentMessage, not {message!r:.100}")
         copies = [message.model_copy(update={"recipient": agent}) for agent in agents]
         copies.sort(key=lambda copy: mailbox_of(copy.recipient))
+        own, key = check_headers(headers), check_key(ordering_key)
         terms = self._terms(deliver_at=deliver_at, ttl=ttl)
-        return await self._send_all(copies, check_headers(headers), terms)
+        return await self._send_all(copies, own, terms, key)
 
     async def subscribe(self, agent_id: AgentId, topic: str) -> MessageSubscription:
         """Let an agent get a copy of all that is published on a topic from now on.
@@ -159,9 +168,7 @@ class Topics(Sending):
             ConfigurationError: Neither, or both, were given.
         """
         if topic is not None and agent_id is None:
-            members = await self._store.enrolled(subscribers_of(check_text("topic", topic)), None)
-            agents = [agent_of(Mailbox(*member.split(":"))) for member in members]
-            return [_subscription(agent, topic) for agent in agents]
+            return [_subscription(agent, topic) for agent in await self._subscribers(topic)]
         if agent_id is not None and topic is None:
             names = await self._store.enrolled(topics_of(mailbox_of(agent_id)), None)
             return [_subscription(agent_id, unquoted(name)) for name in names]

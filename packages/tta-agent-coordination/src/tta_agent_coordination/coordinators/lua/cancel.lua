@@ -21,9 +21,10 @@ end
 if mode == 'cancel' then
   local entry = call('HGET', y, id)
   if not entry then return 0 end
+  local head = read(entry)
+  sound(box, head and head.key)
   call('HDEL', y, id)
   call('ZREM', box.t, 'D' .. id)
-  local head = read(entry)
   if head and head.attempts > 0 then release(box, head.key) end
   return done()
 end
@@ -32,6 +33,7 @@ if mode == 'leased' then
   for i = 1, #found[2], 2 do
     local token, head = found[2][i], read(found[2][i + 1])
     if head and head.id == id then
+      sound(box, head.key)
       call('HDEL', box.h, token)
       call('ZREM', box.t, 'L' .. token)
       settled(box, { ms(now), 'W' .. token })
@@ -52,6 +54,7 @@ local entries = call('LRANGE', key, -(seen + 500), -(seen + 1))
 for i = #entries, 1, -1 do
   local head = read(entries[i])
   if head and head.id == id then
+    sound(box, head.key)
     call('LREM', key, -1, entries[i])
     if held then
       call('HDEL', box.M .. ':v', id)

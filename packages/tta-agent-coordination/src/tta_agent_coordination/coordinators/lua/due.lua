@@ -5,13 +5,18 @@
 local function due(box, most)
   if not box.timer or now < box.timer then return 0, 0, 0 end
   local members = call('ZRANGEBYSCORE', box.t, '-inf', ms(now), 'LIMIT', 0, 32)
+  local entries = {}
+  for i, member in ipairs(members) do
+    entries[i] = call('HGET', string.sub(member, 1, 1) == 'L' and box.h or box.M .. ':y', string.sub(member, 2))
+    local head = entries[i] and read(entries[i])
+    sound(box, head and head.key)
+  end
   -- The first write of a script must be one that needs no memory: then a full server can be drained.
   if #members > 0 then call('ZREM', box.t, unpack(members)) end
   local ready, dead, lost, back = 0, 0, 0, {}
-  for _, member in ipairs(members) do
+  for i, member in ipairs(members) do
     local leased = string.sub(member, 1, 1) == 'L'
-    local table, name = leased and box.h or box.M .. ':y', string.sub(member, 2)
-    local entry = call('HGET', table, name)
+    local table, name, entry = leased and box.h or box.M .. ':y', string.sub(member, 2), entries[i]
     local head = entry and read(entry)
     if entry then
       call('HDEL', table, name)

@@ -9,6 +9,7 @@ if mode == 'claim' then
   if state and tonumber(till) > now and (state == 'd' or by ~= holder) then
     return state == 'd' and 0 or 2
   end
+  call('DEL', key) -- needs no memory: what follows may then write on a full server
   call('SET', key, 'c ' .. ms(now + span) .. ' ' .. holder, 'PX', ms(span + KEEP))
   return 1
 end
@@ -16,6 +17,7 @@ if by ~= holder then return 0 end
 if mode == 'free' then
   call('DEL', key)
 elseif state == 'c' then
+  call('DEL', key) -- as above
   call('SET', key, 'd ' .. ms(now + span) .. ' ' .. holder, 'PX', ms(span + KEEP))
 end
 return 1

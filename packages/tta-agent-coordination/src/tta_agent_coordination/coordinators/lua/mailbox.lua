@@ -52,6 +52,21 @@ local function open(name)
   }
 end
 
+-- Fails, before a call has written anything, if a key that it may write to holds something foreign:
+-- further on, what was taken from one key could not be put under the next. Also looks at what waits for
+-- an ordering key. The parked (`w`) and the settled (`a`) are left out: nothing is lost with them.
+local LISTS, HASHES = { ':r9', ':r5', ':r1' }, { ':h', ':y', ':g', ':v', ':e' }
+local ZSETS = { ':t', ':d', ':f', ':u' }
+local function sound(box, key)
+  if not box.sound then
+    for _, suffix in ipairs(LISTS) do call('LLEN', box.M .. suffix) end
+    for _, suffix in ipairs(HASHES) do call('HLEN', box.M .. suffix) end
+    for _, suffix in ipairs(ZSETS) do call('ZCARD', box.M .. suffix) end
+    box.sound = true
+  end
+  if key and key ~= '-' then call('LLEN', box.M .. ':k:' .. key) end
+end
+
 -- version attempts priority enqueued expires id key failure error (and what newer programs add), then
 -- the headers and the message.
 local HEAD = '^(%d+) (%d+) (%d) (%d+) (%d+) (%S+) (%S+) (%S+) (%S+)([^\n]*)\n()'
@@ -91,11 +106,12 @@ local function unmark(box, level)
   call('HSET', box.s, 'm', box.mask)
 end
 
--- Takes one live parked receiver off the list; nil if there is none.
+-- Takes one live parked receiver off the list; nil if there is none. To tell receivers must not fail
+-- what there is to tell of: with something foreign under a key, it is they who are refused.
 local function unpark_one(box)
   while box.parked > now do
-    local popped = call('ZPOPMIN', box.M .. ':w')
-    if #popped == 0 then break end
+    local popped = redis.pcall('ZPOPMIN', box.M .. ':w')
+    if popped.err or #popped == 0 then break end
     if tonumber(popped[2]) > now then return popped[1] end
   end
   if box.parked > 0 then
@@ -111,7 +127,7 @@ local function notify(box, count)
     local receiver = unpark_one(box)
     if not receiver then return end
     local inbox = base .. ':i:' .. string.match(receiver, '^%S+')
-    call('RPUSH', inbox, '')
+    redis.pcall('RPUSH', inbox, '')
     call('PEXPIRE', inbox, KEEP)
   end
 end
@@ -204,13 +220,15 @@ local function wait_until(box, at, id, entry)
   timer_set(box, at)
 end
 
--- Remembers that a token was settled, so that a repeated call gets the same answer.
+-- Remembers that a token was settled, so that a repeated call gets the same answer; where that cannot be
+-- noted down, it is settled all the same.
 local function settled(box, members)
-  call('ZADD', box.M .. ':a', unpack(members))
-  if now >= box.trim then
+  local noted = redis.pcall('ZADD', box.M .. ':a', unpack(members))
+  if type(noted) == 'number' and now >= box.trim then
     call('ZREMRANGEBYSCORE', box.M .. ':a', '-inf', ms(now - 60000))
     call('PEXPIRE', box.M .. ':a', KEEP)
-    call('HSET', box.s, 'a', ms(now + 5000))
+    box.trim = now + 5000
+    call('HSET', box.s, 'a', ms(box.trim))
   end
 end
 

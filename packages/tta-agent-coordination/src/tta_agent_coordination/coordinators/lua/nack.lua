@@ -8,10 +8,11 @@ local entry = call('HGET', box.h, token)
 if not entry then
   return was_settled(box, 'N' .. token) and 1 or 0
 end
+local head = read(entry)
+sound(box, head.key)
 call('HDEL', box.h, token)
 call('ZREM', box.t, 'L' .. token)
 settled(box, { ms(now), 'N' .. token })
-local head = read(entry)
 if head.attempts >= most then entry = uncount(box, head, entry) end
 if failure == 'permanent' or head.attempts >= most then
   bury(box, entry, failure, error)

@@ -7,6 +7,9 @@ if before then
   local count, more = string.match(before, '(%d+) (%d)')
   return { tonumber(count), tonumber(more) }
 end
+sound(box)
+local keys = box.ordered and call('HKEYS', box.M .. ':g') or {}
+for _, key in ipairs(keys) do sound(box, key) end
 local count = 0
 for _, level in ipairs(LEVELS) do
   count = count + call('LLEN', box.M .. ':r' .. level)
@@ -24,7 +27,7 @@ for round = 1, 20 do
   if round == 20 then more = call('HLEN', y) > 0 and 1 or 0 end
 end
 if box.ordered and more == 0 then
-  for _, key in ipairs(call('HKEYS', box.M .. ':g')) do call('UNLINK', box.M .. ':k:' .. key) end
+  for _, key in ipairs(keys) do call('UNLINK', box.M .. ':k:' .. key) end
   count = count + tonumber(call('HGET', box.s, 'b') or 0)
   call('HDEL', box.s, 'b')
   call('UNLINK', box.M .. ':g', box.M .. ':v')

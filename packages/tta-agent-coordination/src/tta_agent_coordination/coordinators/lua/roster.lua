@@ -4,8 +4,9 @@
 -- ago members may have been noted down ('': any). Returns the members, those longest there first.
 local key, mode = base .. ':n:' .. ARGV[2], ARGV[3]
 if mode == 'add' then
-  call('ZADD', key, ms(now), ARGV[4])
+  -- First what needs no memory: then receivers, who are noted down, can drain a full server.
   if ARGV[5] ~= '' then call('ZREMRANGEBYSCORE', key, '-inf', ms(now - tonumber(ARGV[5]))) end
+  call('ZADD', key, ms(now), ARGV[4])
   return {}
 end
 if mode == 'remove' then

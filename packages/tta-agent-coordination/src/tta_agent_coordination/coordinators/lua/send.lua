@@ -14,23 +14,22 @@ local function put(box, from, to)
   local answers, fresh = {}, { ['9'] = {}, ['5'] = {}, ['1'] = {} }
   local seen = box.M .. ':u'
 
-  local room
-  local function has_room()
-    if most == 0 then return true end
-    if not room then
-      local held = 0
-      if later then
-        held = call('HLEN', box.M .. ':y')
-      else
-        for i = 1, #box.mask do
-          held = held + call('LLEN', box.M .. ':r' .. string.sub(box.mask, i, i))
-        end
-        if box.ordered then held = held + tonumber(call('HGET', box.s, 'b') or 0) end
-      end
-      room = most - held
+  -- Straight into the hands of a parked receiver, as long as nothing older waits.
+  local direct = box.mask == '' and not box.paused and not (box.timer and box.timer <= now)
+    and box.parked > now
+  if direct or later then sound(box) end
+  for i = from, to, 5 do
+    if ARGV[i + 3] ~= '-' then sound(box, ARGV[i + 3]) end
+  end
+
+  local room = most
+  if most > 0 and later then
+    room = most - call('HLEN', box.M .. ':y')
+  elseif most > 0 then
+    for i = 1, #box.mask do
+      room = room - call('LLEN', box.M .. ':r' .. string.sub(box.mask, i, i))
     end
-    room = room - 1
-    return room >= 0
+    if box.ordered then room = room - tonumber(call('HGET', box.s, 'b') or 0) end
   end
 
   local function is_new(id)
@@ -46,10 +45,11 @@ local function put(box, from, to)
     local n = (i - from) / 5 + 1
     if (later and call('HEXISTS', box.M .. ':y', id) == 1) or not is_new(id) then
       answers[n] = 'd'
-    elseif not has_room() then
+    elseif most > 0 and room <= 0 then
       if window > 0 then call('ZREM', seen, id) end
       answers[n] = 'f'
     else
+      room = room - 1
       local entry = '1 0 ' .. level .. ' ' .. ms(now) .. ' ' .. expires .. ' ' .. id .. ' ' .. ARGV[i + 3]
         .. ' - -\n' .. ARGV[i + 4]
       if later then
@@ -74,9 +74,7 @@ local function put(box, from, to)
     end
   end
 
-  -- Straight into the hands of a parked receiver, as long as nothing older waits.
-  local direct = box.mask == '' and not box.paused and not (box.timer and box.timer <= now)
-  for _, level in ipairs(LEVELS) do
+  for place, level in ipairs(LEVELS) do
     local list, first = fresh[level], 1
     while direct and first <= #list do
       local receiver = unpark_one(box)
@@ -84,17 +82,19 @@ local function put(box, from, to)
       local request, lease, own = string.match(receiver, '^(%S+) (%S+) (%S+)$')
       local entry = '1 1' .. string.sub(list[first][2], 4)
       local token, deadline = request .. '.000', now + tonumber(lease)
-      call('HSET', box.h, token, entry)
-      call('ZADD', box.t, ms(deadline), 'L' .. token)
-      if own ~= '*' then
-        call('ZREM', base .. ':m:' .. (box.name == '*' and own or '*') .. ':w', receiver)
-      end
       local inbox = base .. ':i:' .. request
-      call('RPUSH', inbox, box.name .. ' ' .. ms(deadline) .. '\n' .. entry)
-      call('PEXPIRE', inbox, KEEP)
-      timer_set(box, deadline)
-      answers[list[first][1]] = 'h'
-      first = first + 1
+      local there = redis.pcall('RPUSH', inbox, box.name .. ' ' .. ms(deadline) .. '\n' .. entry)
+      if type(there) == 'number' then -- else its inbox is foreign, which it will be told
+        call('PEXPIRE', inbox, KEEP)
+        call('HSET', box.h, token, entry)
+        call('ZADD', box.t, ms(deadline), 'L' .. token)
+        if own ~= '*' then
+          redis.pcall('ZREM', base .. ':m:' .. (box.name == '*' and own or '*') .. ':w', receiver)
+        end
+        timer_set(box, deadline)
+        answers[list[first][1]] = 'h'
+        first = first + 1
+      end
     end
     if first <= #list then
       local key = box.M .. ':r' .. level
@@ -102,8 +102,12 @@ local function put(box, from, to)
         local chunk = {}
         for i = start, math.min(start + 499, #list) do chunk[#chunk + 1] = list[i][2] end
         local length = redis.pcall('RPUSH', key, unpack(chunk))
-        if type(length) == 'table' then -- a foreign type, or a missing right: nothing was sent
-          for i = start, #list do call('ZREM', seen, ARGV[from + (list[i][1] - 1) * 5 + 1]) end
+        if type(length) == 'table' then -- a foreign type, or a missing right: they may be sent again
+          for i = place, #LEVELS do
+            for n = i == place and start or 1, #fresh[LEVELS[i]] do
+              call('ZREM', seen, ARGV[from + (fresh[LEVELS[i]][n][1] - 1) * 5 + 1])
+            end
+          end
           return nil, length
         end
       end

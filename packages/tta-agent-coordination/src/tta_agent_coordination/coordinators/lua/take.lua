@@ -34,6 +34,7 @@ local function replay()
     local entries = call('HMGET', box[b].h, unpack(tokens))
     for n = 1, want do
       if entries[n] then
+        if #reply == 6 then call('HDEL', box[b].s, '') end -- as below
         call('ZADD', box[b].t, ms(deadline), 'L' .. tokens[n])
         timer_set(box[b], deadline)
         reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = b - 1, n - 1, entries[n]
@@ -63,13 +64,15 @@ elseif boxes > 1 then
 end
 
 -- Pops up to `count` entries: 9 before 5 before 1, but every 8th pick that has a choice begins at 1, and
--- every 8th at 5, so that nothing starves. Returns them in order, and whether lists are left.
+-- every 8th at 5, so that nothing starves. Returns them in order, and their levels.
 local function pick(of, count)
   local entries = {}
   if #of.mask == 1 then
+    local order = {}
     entries = call('LPOP', of.M .. ':r' .. of.mask, count) or {}
+    for n = 1, #entries do order[n] = of.mask end
     if #entries < count then unmark(of, of.mask) end
-    return entries
+    return entries, order
   end
   local left, levels, order, take = {}, 0, {}, {}
   for _, level in ipairs(LEVELS) do
@@ -109,88 +112,103 @@ local function pick(of, count)
   for _, level in ipairs(LEVELS) do
     if left[level] == 0 and string.find(of.mask, level, 1, true) then unmark(of, level) end
   end
-  return entries
+  return entries, order
 end
 
 local taken, moved, more = 0, 0, false
-for b = 1, boxes do
-  local of = box[b]
-  if not of.paused then
-    local ready, dead, lost = due(of, most)
-    moved = moved + ready
-    reply[5], reply[6] = reply[5] + dead, reply[6] + lost
-    local rounds = 0
-    while taken < want and of.mask ~= '' do
-      rounds = rounds + 1
-      if rounds > 100 then -- only expired messages so far; let others have the server
-        more = true
-        break
-      end
-      local picks = of.picks
-      local entries = pick(of, want - taken)
-      local timers, bodies, expired, keys = {}, {}, 0, {}
-      for _, entry in ipairs(entries) do
-        local head = read(entry)
-        if not head then
-          bury(of, entry, 'permanent', '=unreadable')
-          reply[5] = reply[5] + 1
-        elseif head.expires ~= '0' and tonumber(head.expires) <= now then
-          expired = expired + 1
-          keys[expired] = head.key
-        else
-          local number = taken + #bodies / 2
-          local token = string.format('%s.%03d', request, number)
-          entry = head.version .. ' ' .. (head.attempts + 1)
-            .. string.sub(entry, #head.version + #tostring(head.attempts) + 2)
-          timers[#timers + 1], timers[#timers + 2] = ms(deadline), 'L' .. token
-          bodies[#bodies + 1], bodies[#bodies + 2] = token, entry
-          reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = b - 1, number, entry
-        end
-      end
-      local repeated = false
-      -- A foreign type under a key of ours, or a missing right: what was popped must not be lost.
-      local function put_back(refused)
-        for n = #entries, 1, -1 do
-          local head = read(entries[n])
-          if head then push(of, head.level, entries[n], 'LPUSH') end
-        end
-        return refused
-      end
-      if #timers > 0 then
-        local new = redis.pcall('ZADD', of.t, 'NX', unpack(timers))
-        if type(new) == 'table' then return put_back(new) end
-        repeated = new < #timers / 2
-      elseif expired > 0 and boxes == 1 and taken == 0 then
-        repeated = call('HEXISTS', of.h, request .. '.000') == 1
-      end
-      if #timers > 0 or repeated then
-        if repeated then
-          -- This request was served before. Undo what was popped now.
-          put_back()
-          if of.picks ~= picks then call('HSET', of.s, 'c', picks) end
-          for n = 2, #timers, 2 do
-            if call('HEXISTS', of.h, string.sub(timers[n], 2)) == 0 then
-              call('ZREM', of.t, timers[n])
-            end
-          end
-          for n = #reply, 7, -1 do reply[n] = nil end
-          replay()
-          return finish()
-        end
-        local kept = redis.pcall('HSET', of.h, unpack(bodies))
-        if type(kept) == 'table' then
-          for n = 2, #timers, 2 do call('ZREM', of.t, timers[n]) end
-          return put_back(kept)
-        end
-        taken = taken + #bodies / 2
-        timer_set(of, deadline)
-      end
-      if expired > 0 then
-        for _, key in ipairs(keys) do release(of, key) end
-        call('HINCRBY', of.s, 'e', expired)
-        reply[4] = reply[4] + expired
+
+-- Leases what a mailbox has, up to what is wanted. Returns true if the request was served before.
+local function look(b)
+  local of, rounds = box[b], 0
+  local ready, dead, lost = due(of, most)
+  moved = moved + ready
+  reply[5], reply[6] = reply[5] + dead, reply[6] + lost
+  while taken < want and of.mask ~= '' do
+    rounds = rounds + 1
+    if rounds > 100 then -- only expired messages so far; let others have the server
+      more = true
+      return false
+    end
+    local picks = of.picks
+    local entries, levels = pick(of, want - taken)
+    local timers, bodies, expired, unreadable = {}, {}, {}, {}
+
+    local function put_back()
+      for n = #entries, 1, -1 do push(of, levels[n], entries[n], 'LPUSH') end
+      if of.picks ~= picks then call('HSET', of.s, 'c', picks) end
+    end
+    -- With something foreign under a key, or a missing right, what was popped must not be lost.
+    local function try(what, ...)
+      local fine, answer = pcall(what, ...)
+      if fine then return answer end
+      put_back()
+      error(answer, 0)
+    end
+
+    for _, entry in ipairs(entries) do
+      local head = read(entry)
+      if not head then
+        try(sound, of)
+        unreadable[#unreadable + 1] = entry
+      elseif head.expires ~= '0' and tonumber(head.expires) <= now then
+        if head.key ~= '-' then try(sound, of, head.key) end
+        expired[#expired + 1] = head.key
+      else
+        local token = string.format('%s.%03d', request, taken + #bodies / 2)
+        timers[#timers + 1], timers[#timers + 2] = ms(deadline), 'L' .. token
+        bodies[#bodies + 1] = token
+        bodies[#bodies + 1] = head.version .. ' ' .. (head.attempts + 1)
+          .. string.sub(entry, #head.version + #tostring(head.attempts) + 2)
       end
     end
+    local repeated = false
+    if #timers > 0 then
+      repeated = try(call, 'ZADD', of.t, 'NX', unpack(timers)) < #timers / 2
+    elseif #expired > 0 and boxes == 1 and taken == 0 then
+      repeated = try(call, 'HEXISTS', of.h, request .. '.000') == 1
+    end
+    if repeated then -- undo what was popped now
+      put_back()
+      for n = 2, #timers, 2 do
+        if call('HEXISTS', of.h, string.sub(timers[n], 2)) == 0 then call('ZREM', of.t, timers[n]) end
+      end
+      return true
+    end
+    if #timers > 0 then
+      local fine, refused = pcall(call, 'HSET', of.h, unpack(bodies))
+      if not fine then
+        for n = 2, #timers, 2 do call('ZREM', of.t, timers[n]) end
+        put_back()
+        error(refused, 0)
+      end
+      for n = 1, #bodies, 2 do
+        reply[#reply + 1], reply[#reply + 2] = b - 1, taken
+        reply[#reply + 1] = bodies[n + 1]
+        taken = taken + 1
+      end
+      timer_set(of, deadline)
+    end
+    for _, key in ipairs(expired) do release(of, key) end
+    for _, entry in ipairs(unreadable) do bury(of, entry, 'permanent', '=unreadable') end
+    if #expired > 0 then
+      call('HINCRBY', of.s, 'e', #expired)
+      reply[4] = reply[4] + #expired
+    end
+    reply[5] = reply[5] + #unreadable
+  end
+  return false
+end
+
+for b = 1, boxes do
+  if not box[b].paused then
+    local fine, before = pcall(look, b)
+    if fine and before then
+      for n = #reply, 7, -1 do reply[n] = nil end
+      replay()
+      return finish()
+    end
+    if not fine and taken == 0 then error(before, 0) end
+    if not fine then break end -- what is leased must reach its receiver; the next call will tell
   end
 end
 
@@ -212,6 +230,7 @@ for b = 1, boxes do
   if not box[b].paused and box[b].timer and box[b].timer < wake then wake = box[b].timer end
 end
 if park > 0 then
+  call('HDEL', box[1].s, '') -- needs no memory: what follows may then write on a full server
   for b = 1, boxes do
     local of = box[b]
     call('ZADD', of.M .. ':w', ms(now + park), receiver)
