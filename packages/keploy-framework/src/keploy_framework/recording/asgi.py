@@ -8,20 +8,20 @@ request, passes by untouched.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import quote
 
 from keploy_framework.errors import IncompleteAnswerError
-from keploy_framework.model import Direction
 from keploy_framework.recording.files import file_pieces, position_of
 from keploy_framework.recording.inbound import is_authority, request_target
-from keploy_framework.recording.sink import inbound_exchange
+from keploy_framework.recording.sink import begun, inbound_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from keploy_framework.model import Headers
-    from keploy_framework.recording.sink import ExchangeWriter, Sink
+    from keploy_framework.recording.sink import ExchangeWriter, RequestHead, Sink
 
 __all__ = ("ASGIApp", "RecordingMiddleware")
 
@@ -69,7 +69,7 @@ class RecordingMiddleware:
         kind = scope["type"]
         if kind == "http":
             writer = _opened(self.recorder, scope, "http")
-            watch: type[_Exchange] = _Request
+            watch: type[_Request | _Conversation] = _Request
         elif kind == "websocket":
             writer = _opened(self.recorder, scope, "ws")
             watch = _Conversation
@@ -95,25 +95,50 @@ class RecordingMiddleware:
                 pass
 
 
-class _Exchange:
-    """What both kinds of exchange have: the two ends, and the writer between them."""
+class _Request:
+    """One request over HTTP.
 
-    __slots__ = ("_inner_receive", "_inner_send", "_over", "_writer")
+    What every request passes through stands in one function each: here, a call costs more than what
+    most of them do.
+    """
+
+    __slots__ = (
+        "_bodiless",
+        "_gone",
+        "_inner_receive",
+        "_inner_send",
+        "_over",
+        "_started",
+        "_trailers",
+        "_version",
+        "_writer",
+    )
 
     def __init__(
         self, writer: ExchangeWriter, scope: _Event, receive: _Receive, send: _Send
     ) -> None:
-        del scope
         self._writer = writer
         self._inner_receive = receive
         self._inner_send = send
+        self._version: str = scope.get("http_version", "1.1")
+        # Applications answer HEAD as they answer GET; servers leave the body out.
+        self._bodiless: bool = scope["method"] == "HEAD"
+        self._started = False
+        self._trailers = False
         self._over = False
+        self._gone = False
 
     async def receive(self) -> _Event:
         """Pass on what the client sent."""
         event = await self._inner_receive()
         try:
-            self._received(event)
+            kind = event["type"]
+            if kind == "http.request":
+                data = event.get("body")
+                if data:
+                    self._writer.request_piece(data if type(data) is bytes else bytes(data))
+            elif kind == "http.disconnect":
+                self._gone = True
         except Exception as error:  # noqa: BLE001 - an event no one can read is the server's to judge
             self._writer.fail(error)
         return event
@@ -125,66 +150,30 @@ class _Exchange:
         """
         later = None
         try:
-            later = self._sent(event)
+            kind = event["type"]
+            if kind == "http.response.body":
+                if self._started:  # else the server refuses it
+                    data = event.get("body")
+                    if data and not self._bodiless:
+                        self._writer.response_piece(data if type(data) is bytes else bytes(data))
+                    if not event.get("more_body", False) and not self._trailers:
+                        self._end()
+            elif kind == "http.response.start":
+                if not self._started:
+                    self._started = True
+                    self._trailers = bool(event.get("trailers", False))
+                    headers = _headers(event.get("headers", ()))
+                    self._writer.response_head(event["status"], "", headers, self._version)
+            else:
+                later = self._seldom(kind, event)
         except Exception as error:  # noqa: BLE001 - as in `receive`
             self._writer.fail(error)
         # No coroutine of our own where none is needed: the server's does the work.
         return self._inner_send(event) if later is None else later
 
-    def _received(self, event: _Event) -> None:
-        raise NotImplementedError
-
-    def _sent(self, event: _Event) -> Awaitable[None] | None:
-        """Record ``event``; what has to be done instead of sending it, if anything."""
-        raise NotImplementedError
-
-    def _end(self) -> None:
-        """The answer is whole."""
-        self._over = True
-        self._writer.end()
-
-    def returned(self) -> None:
-        """Take note that the application has returned."""
-        raise NotImplementedError
-
-
-class _Request(_Exchange):
-    """One request over HTTP."""
-
-    __slots__ = ("_bodiless", "_gone", "_started", "_trailers", "_version")
-
-    def __init__(
-        self, writer: ExchangeWriter, scope: _Event, receive: _Receive, send: _Send
-    ) -> None:
-        super().__init__(writer, scope, receive, send)
-        self._version: str = scope.get("http_version", "1.1")
-        # Applications answer HEAD as they answer GET; servers leave the body out.
-        self._bodiless: bool = scope["method"] == "HEAD"
-        self._started = False
-        self._trailers = False
-        self._gone = False
-
-    def _received(self, event: _Event) -> None:
-        kind = event["type"]
-        if kind == "http.request":
-            data = event.get("body")
-            if data:
-                self._writer.request_piece(data if type(data) is bytes else bytes(data))
-        elif kind == "http.disconnect":
-            self._gone = True
-
-    def _sent(self, event: _Event) -> Awaitable[None] | None:
-        kind = event["type"]
-        if kind == "http.response.body":
-            if self._started:  # else the server refuses it
-                self._send_body(event)
-        elif kind == "http.response.start":
-            if not self._started:
-                self._started = True
-                self._trailers = bool(event.get("trailers", False))
-                headers = _headers(event.get("headers", ()))
-                self._writer.response_head(event["status"], "", headers, self._version)
-        elif kind == "http.response.trailers":
+    def _seldom(self, kind: str, event: _Event) -> Awaitable[None] | None:
+        """Record what few applications send; return what has to be done instead of sending it."""
+        if kind == "http.response.trailers":
             self._writer.trailers(_headers(event.get("headers", ())))
             if not event.get("more_trailers", False):
                 self._end()
@@ -194,12 +183,10 @@ class _Request(_Exchange):
             return self._send_file(event)
         return None
 
-    def _send_body(self, event: _Event) -> None:
-        data = event.get("body")
-        if data and not self._bodiless:
-            self._writer.response_piece(data if type(data) is bytes else bytes(data))
-        if not event.get("more_body", False) and not self._trailers:
-            self._end()
+    def _end(self) -> None:
+        """The answer is whole."""
+        self._over = True
+        self._writer.end()
 
     async def _send_path(self, event: _Event) -> None:
         await self._inner_send(event)
@@ -226,6 +213,7 @@ class _Request(_Exchange):
             self._writer.fail(error)
 
     def returned(self) -> None:
+        """Take note that the application has returned."""
         if self._over:
             return
         self._writer.fail(
@@ -239,17 +227,36 @@ class _Request(_Exchange):
         )
 
 
-class _Conversation(_Exchange):
+class _Conversation:
     """One WebSocket."""
 
-    __slots__ = ("_accepted", "_version")
+    __slots__ = ("_accepted", "_inner_receive", "_inner_send", "_version", "_writer")
 
     def __init__(
         self, writer: ExchangeWriter, scope: _Event, receive: _Receive, send: _Send
     ) -> None:
-        super().__init__(writer, scope, receive, send)
+        self._writer = writer
+        self._inner_receive = receive
+        self._inner_send = send
         self._version: str = scope.get("http_version", "1.1")
         self._accepted = False
+
+    async def receive(self) -> _Event:
+        """Pass on what the client sent."""
+        event = await self._inner_receive()
+        try:
+            self._received(event)
+        except Exception as error:  # noqa: BLE001 - as in `_Request`
+            self._writer.fail(error)
+        return event
+
+    def send(self, event: _Event) -> Awaitable[None]:
+        """Pass on what the application sends."""
+        try:
+            self._sent(event)
+        except Exception as error:  # noqa: BLE001 - as in `_Request`
+            self._writer.fail(error)
+        return self._inner_send(event)
 
     def _received(self, event: _Event) -> None:
         kind = event["type"]
@@ -278,7 +285,7 @@ class _Conversation(_Exchange):
                 self._writer.message("server", event.get("reason") or "", code)
             else:
                 self._writer.response_head(_FORBIDDEN, "Forbidden", (), self._version)
-            self._end()
+            self._writer.end()
         elif kind == "websocket.http.response.start":
             headers = _headers(event.get("headers", ()))
             self._writer.response_head(event["status"], "", headers, self._version)
@@ -287,14 +294,15 @@ class _Conversation(_Exchange):
             if data:
                 self._writer.response_piece(bytes(data))
             if not event.get("more_body", False):
-                self._end()
+                self._writer.end()
 
     def returned(self) -> None:
+        """Take note that the application has returned."""
         self._ended("the application returned without accepting or closing the WebSocket")
 
     def _ended(self, unless_accepted: str) -> None:
         if self._accepted:
-            self._end()
+            self._writer.end()
         else:
             self._writer.fail(IncompleteAnswerError(unless_accepted))
 
@@ -302,7 +310,17 @@ class _Conversation(_Exchange):
 def _opened(recorder: Sink, scope: _Event, scheme: str) -> ExchangeWriter | None:
     """Open the exchange that ``scope`` begins; None when it is not recorded."""
     try:
-        headers = _headers(scope["headers"])
+        # A copy: below the middleware, the scope belongs to the application.
+        tell = partial(_told, dict(scope), tuple(scope["headers"]), scheme)
+    except Exception:  # noqa: BLE001 - a scope that no one can read is the application's to judge
+        return None
+    return begun(recorder, tell)
+
+
+def _told(scope: _Event, lines: tuple[tuple[bytes, bytes], ...], scheme: str) -> RequestHead | None:
+    """Return the head of the request that ``scope`` begins; None if it cannot be read."""
+    try:
+        headers = _headers(lines)
         host = None
         for name, value in headers:  # in lower case, after the specification
             if name == "host":
@@ -316,11 +334,9 @@ def _opened(recorder: Sink, scope: _Event, scheme: str) -> ExchangeWriter | None
         if host is None or not is_authority(host):
             host = _server(scope)
         url = f"{scope.get('scheme', scheme)}://{host}{target}"
-        method: str = scope.get("method", "GET")
-        version: str = scope.get("http_version", "1.1")
-    except Exception:  # noqa: BLE001 - a scope that no one can read is the application's to judge
+        return scope.get("method", "GET"), url, headers, scope.get("http_version", "1.1")
+    except Exception:  # noqa: BLE001 - as in `_opened`
         return None
-    return recorder.open(Direction.INBOUND, method, url, headers, version)
 
 
 def _server(scope: _Event) -> str:

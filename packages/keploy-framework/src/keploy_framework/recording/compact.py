@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keploy_framework.model import Direction, header_value
-from keploy_framework.recording.journal import read_frames, read_journaled, scan_journal
+from keploy_framework.recording.journal import (
+    read_frames,
+    read_journaled,
+    scan_journal,
+    unread_bytes,
+)
 from keploy_framework.recording.session import journals, own_lock, tidy
 from keploy_framework.storage.folder import KeployFolder
 from keploy_framework.storage.names import CaseNames
@@ -29,11 +34,20 @@ _MOCK = re.compile(r"mock-(\d+)(?:#\d+)?$")
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What became of the journals of one session: a test set, with so many cases and mocks."""
+    """What became of the journals of one session: a test set, with so many cases and mocks.
+
+    Attributes:
+        test_set: The name of the set.
+        cases: How many test cases were made.
+        mocks: How many mocks.
+        unread: How many bytes of the journals were left out: what a crash cut off at their ends, or
+            what stands behind a damaged place.
+    """
 
     test_set: str
     cases: int
     mocks: int
+    unread: int = 0
 
 
 def compact(folder: Path | str, *, format: Format = "yaml") -> tuple[Compacted, ...]:  # noqa: A002 - Keploy's word
@@ -143,4 +157,5 @@ def _compact_session(
         raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Compacted(target, writer.cases, writer.mocks)
+    unread = sum(unread_bytes(path) for _, path in members)
+    return Compacted(target, writer.cases, writer.mocks, unread)

@@ -17,6 +17,7 @@ executed when it is read. Whatever a crash cut off at the end is left out; all b
 from __future__ import annotations
 
 import json
+import os
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
@@ -54,13 +55,14 @@ __all__ = (
     "read_opening",
     "read_records",
     "scan_journal",
+    "unread_bytes",
     "write_record",
 )
 
 MAGIC = b"keploy-framework journal 1\n"
 _FRAME = struct.Struct("<II")
 _PIECE = struct.Struct("<dI")
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _LARGEST = 1 << 31  # no honest record is longer: a length beyond it is damage
 
 
@@ -169,6 +171,15 @@ def scan_journal(path: Path) -> Iterator[Place]:
             meta = cast("dict[str, Any]", json.loads(record[: record.index(b"\n")]))
             yield Place(path, at, meta["id"], meta["at"][0])
             at = file.tell()
+
+
+def unread_bytes(path: Path) -> int:
+    """Return how many bytes of a journal stand behind its last whole record."""
+    with path.open("rb") as file:
+        end = file.seek(len(MAGIC))
+        for _ in read_records(file):
+            end = file.tell()
+        return max(0, file.seek(0, os.SEEK_END) - end)
 
 
 def read_journaled(place: Place) -> Journaled:

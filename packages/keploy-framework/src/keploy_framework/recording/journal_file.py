@@ -90,10 +90,9 @@ class JournalFile:
             request_file, response_file = names
             request, response = exchange.request, exchange.response
             if request_file is not None:
-                request = replace(request, omitted=None)
+                exchange = replace(exchange, request=replace(request, omitted=None))
             if response is not None and response_file is not None:
-                response = replace(response, omitted=None)
-            exchange = replace(exchange, request=request, response=response)
+                exchange = replace(exchange, response=replace(response, omitted=None))
             record = encode_exchange(
                 exchange, request_file=request_file, response_file=response_file
             )

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from typing import TYPE_CHECKING, Literal
 
-from keploy_framework.model import Direction, Exchange, Failure, Message, Piece, Request, Response
+from keploy_framework.model import (
+    Direction,
+    Exchange,
+    Failure,
+    Message,
+    Omitted,
+    Piece,
+    Request,
+    Response,
+)
 from keploy_framework.recording.sink import inbound_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keploy_framework.model import Headers
+    from keploy_framework.recording.open_exchange import Hash
 
 __all__ = ("MemoryRecorder",)
 
@@ -26,6 +37,8 @@ class MemoryRecorder:
     Args:
         clock: Seconds, from any origin; a piece's time is the difference to its exchange's start.
         wall: Nanoseconds since the epoch.
+        max_body: How long (bytes) the body of an answer may be; of a longer one only the length and
+            the SHA-256 are kept. Default: any length.
 
     Example:
         >>> recorder = MemoryRecorder()
@@ -41,7 +54,9 @@ class MemoryRecorder:
         *,
         clock: Callable[[], float] = time.perf_counter,
         wall: Callable[[], int] = time.time_ns,
+        max_body: int | None = None,
     ) -> None:
+        self.max_body: int | None = max_body
         self._clock = clock
         self._wall = wall
         self._lock = threading.Lock()
@@ -99,6 +114,7 @@ class _Writer:
     __slots__ = (
         "_began",
         "_direction",
+        "_hash",
         "_head",
         "_messages",
         "_over",
@@ -107,6 +123,7 @@ class _Writer:
         "_received",
         "_recorder",
         "_request",
+        "_size",
         "_started",
         "_trailers",
         "id",
@@ -128,6 +145,8 @@ class _Writer:
         self._received = bytearray()
         self._head: tuple[int, str, Headers, str] | None = None
         self._pieces: list[Piece] = []
+        self._size = 0
+        self._hash: Hash | None = None
         self._trailers: Headers = ()
         self._messages: list[Message] = []
         self._over = False
@@ -148,8 +167,19 @@ class _Writer:
 
     def response_piece(self, data: bytes) -> None:
         """Take a piece of the answer's body."""
-        if not self._over:
-            self._pieces.append(Piece(self._recorder.now() - self._began, data))
+        if self._over:
+            return
+        self._size += len(data)
+        if self._hash is not None:
+            self._hash.update(data)
+            return
+        self._pieces.append(Piece(self._recorder.now() - self._began, data))
+        limit = self._recorder.max_body
+        if limit is not None and self._size > limit:
+            self._hash = hashlib.sha256()
+            for piece in self._pieces:
+                self._hash.update(piece.data)
+            self._pieces.clear()
 
     def trailers(self, headers: Headers) -> None:
         """Take the trailers of the answer."""
@@ -181,7 +211,11 @@ class _Writer:
         if self._head is not None:
             status, reason, headers, version = self._head
             pieces = tuple(self._pieces)
-            response = Response(status, reason, headers, pieces, version, self._trailers)
+            omitted = None
+            if self._hash is not None:
+                reason_left = f"it was longer than {self._recorder.max_body} bytes"
+                omitted = Omitted(self._size, self._hash.hexdigest(), reason_left)
+            response = Response(status, reason, headers, pieces, version, self._trailers, omitted)
         body = bytes(self._received)
         self._recorder.keep(
             Exchange(

@@ -26,13 +26,24 @@ from keploy_framework.errors import NetworkBlockedError, OptionError
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Sequence
 
-__all__ = ("AllowedHosts", "blocked_network")
+__all__ = ("AllowedHosts", "blocked_network", "this_machine")
 
 _CONNECTS: Final = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
 _LOOKUPS: Final = frozenset(
     {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo"}
 )
 _INTERNET: Final = frozenset({socket.AF_INET, socket.AF_INET6})
+
+
+def this_machine() -> tuple[str, ...]:
+    """Return the hosts that are this machine, for `AllowedHosts`: where servers listen, and stores.
+
+    >>> AllowedHosts(this_machine()).allows("127.0.0.1", 5432)
+    True
+    """
+    own = socket.gethostname()
+    named = (own,) if own and "/" not in own else ()
+    return ("localhost", "127.*", "::1", "0.0.0.0", *named)  # noqa: S104 - reached for, not bound
 
 
 class AllowedHosts:

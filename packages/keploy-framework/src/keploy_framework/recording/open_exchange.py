@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 
+from keploy_framework.errors import IncompleteAnswerError
 from keploy_framework.model import (
     Direction,
     Exchange,
@@ -18,41 +19,19 @@ from keploy_framework.model import (
 )
 
 if TYPE_CHECKING:
-    from keploy_framework.model import Headers
-    from keploy_framework.recording.clock import Clock
-    from keploy_framework.recording.journal_file import JournalFile
-    from keploy_framework.recording.spool import Memory, Spool
+    from collections.abc import Callable
 
-__all__ = ("OPEN_COST", "Intake", "OpenExchange")
+    from keploy_framework.model import Headers
+    from keploy_framework.recording.intake import Intake
+    from keploy_framework.recording.sink import RequestHead
+
+__all__ = ("OPEN_COST", "Hash", "OpenExchange")
 
 OPEN_COST = 4096
 """What an exchange holds from its beginning on, in bytes: headers, bookkeeping, a short body."""
 _BARE_COST = 2048
 _PIECE_COST = 96
 _NOT_STORED = frozenset({"keploy-last-testcase", "keploy-test-id", "keploy-test-set-id"})
-
-
-class Intake(Protocol):
-    """What an open exchange needs of its recorder."""
-
-    clock: Clock
-    memory: Memory
-    spool: Spool
-    journal: JournalFile
-    max_body: int
-    store_large: bool
-
-    def next_id(self) -> str:
-        """Return an id that no other exchange of the session has."""
-        ...
-
-    def drop(self) -> None:
-        """Count an exchange that did not fit."""
-        ...
-
-    def failed(self, error: BaseException, /) -> None:
-        """Count an exchange that an error cost."""
-        ...
 
 
 class OpenExchange:
@@ -83,13 +62,13 @@ class OpenExchange:
         self,
         intake: Intake,
         direction: Direction,
-        request: tuple[str, str, Headers, str],
+        request: RequestHead | Callable[[], RequestHead | None],
         parent: str | None,
     ) -> None:
         self._intake = intake
         self._direction = direction
         self._request = request
-        self._parent = parent if direction is Direction.OUTBOUND else None
+        self._parent = parent
         self._head: tuple[int, str, Headers, str] | None = None
         self._trailers: Headers = ()
         self._question = _NOTHING
@@ -102,8 +81,9 @@ class OpenExchange:
         self._done = False
         self._elapsed = 0.0
         self.id: str = intake.next_id()
-        self._started = intake.clock.wall_ns()
-        self._began = intake.clock.monotonic()
+        self._started = intake.wall_ns()
+        self._began = intake.monotonic()
+        intake.under_way.add(self)
 
     def request_piece(self, data: bytes) -> None:
         """Take a piece of the request's body."""
@@ -150,7 +130,7 @@ class OpenExchange:
                     "bytes; record with store_large=True to keep all",
                 )
             elif self._hold(size + _PIECE_COST):
-                at = intake.clock.monotonic() - self._began
+                at = intake.monotonic() - self._began
                 stored = data if isinstance(data, str) else bytes(data)
                 self._messages.append(Message(at, sender, stored, close_code))
         except Exception as error:  # noqa: BLE001 - the traffic goes on
@@ -172,11 +152,25 @@ class OpenExchange:
             self._failure = Failure(f"{kind.__module__}.{kind.__qualname__}", text)
             self._hand_over()
 
+    def cut_off(self) -> str:
+        """End it because the recording ends; return what was asked if nothing of it is kept.
+
+        An answer that has begun is kept as far as it came, as if its client had left then.
+        """
+        if self._done:
+            return ""
+        if self._direction is Direction.INBOUND and self._head is not None:
+            self.fail(IncompleteAnswerError("the recording ended before the answer did"))
+            return ""
+        asked = self._asked()
+        self._give_up()
+        return "a request that cannot be read" if asked is None else f"{asked[0]} {asked[1]}"
+
     def _add(self, body: _Body, data: bytes) -> None:
         """Take a piece of a body: hold it, or hash it once the body is too long to hold."""
         intake = self._intake
         try:
-            at = intake.clock.monotonic() - self._began
+            at = intake.monotonic() - self._began
             if type(data) is not bytes:
                 data = bytes(data)
             body.size += len(data)
@@ -185,7 +179,11 @@ class OpenExchange:
                 if body.long is not None:
                     self._pass_on(body, at, data)
             elif body.size <= intake.max_body:
-                if self._hold(len(data) + _PIECE_COST):
+                cost = len(data) + _PIECE_COST
+                if cost <= self._spare:  # as `_hold` does, without a call for each piece
+                    self._spare -= cost
+                    body.pieces.append((at, data))
+                elif self._hold(cost):
                     body.pieces.append((at, data))
             else:
                 body.pieces.append((at, data))
@@ -206,7 +204,12 @@ class OpenExchange:
         body.hash = hashed
         if intake.store_large:
             answer = body is self._answer
-            headers = (self._head[2] if self._head else ()) if answer else self._request[2]
+            headers: Headers = ()
+            if not answer:
+                asked = self._asked()
+                headers = asked[2] if asked is not None else ()
+            elif self._head is not None:
+                headers = self._head[2]
             body.long = f"{self.id}-{'response' if answer else 'request'}.body"
             intake.spool.put(partial(intake.journal.begin_long, body.long, headers))
             for at, data in pieces:
@@ -248,6 +251,7 @@ class OpenExchange:
             return
         self._done = True
         intake = self._intake
+        intake.under_way.discard(self)
         for body in (self._question, self._answer):
             if body.long is not None:
                 intake.spool.put(partial(intake.journal.drop_long, body.long))
@@ -259,8 +263,9 @@ class OpenExchange:
         """Give the whole exchange to the writing thread."""
         self._done = True
         intake = self._intake
+        intake.under_way.discard(self)
         try:
-            self._elapsed = intake.clock.monotonic() - self._began
+            self._elapsed = intake.monotonic() - self._began
             intake.memory.hand_over(self._held)
             intake.spool.put(self._write)
         except Exception as error:  # noqa: BLE001 - the traffic goes on
@@ -268,14 +273,29 @@ class OpenExchange:
 
     def _write(self) -> None:
         """Write the exchange (on the writing thread)."""
-        self._intake.journal.write(self._build, (self._question.long, self._answer.long))
+        journal = self._intake.journal
+        long = self._question.long, self._answer.long
+        if self._asked() is not None:
+            journal.write(self._build, long)
+        else:
+            for name in filter(None, long):
+                journal.drop_long(name)
         self._question = self._answer = _NOTHING
         self._messages = []
         self._intake.memory.give_back(self._held, handed_over=True)
 
+    def _asked(self) -> RequestHead | None:
+        """Return the head of the request; None if it cannot be read."""
+        if callable(self._request):
+            told = self._request()
+            if told is None:
+                return None
+            self._request = told
+        return self._request
+
     def _build(self) -> Exchange:
         """Make the record of the exchange."""
-        method, url, headers, version = self._request
+        method, url, headers, version = cast("RequestHead", self._request)
         question, answer = self._question, self._answer
         response = None
         if self._head is not None:
@@ -309,11 +329,16 @@ class OpenExchange:
         )
 
 
-class _Hash(Protocol):
+class Hash(Protocol):
     """What `hashlib` makes; its type has no public name."""
 
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
+    def update(self, data: bytes, /) -> None:
+        """Take more of what is hashed."""
+        ...
+
+    def hexdigest(self) -> str:
+        """Return the digest of what was taken."""
+        ...
 
 
 class _Body:
@@ -324,7 +349,7 @@ class _Body:
     def __init__(self) -> None:
         self.pieces: list[tuple[float, bytes]] = []
         self.size = 0
-        self.hash: _Hash | None = None
+        self.hash: Hash | None = None
         self.long: str | None = None
         self.reason = ""
 

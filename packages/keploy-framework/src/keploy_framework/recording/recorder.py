@@ -11,20 +11,19 @@ import os
 import secrets
 import threading
 import warnings
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, cast
 
-from keploy_framework.errors import JournalError, OptionError
+from keploy_framework.errors import IncompleteAnswerError, JournalError, OptionError
+from keploy_framework.model import Direction, Exchange, Request
 from keploy_framework.recording.clock import SystemClock
-from keploy_framework.recording.journal_file import JournalFile
+from keploy_framework.recording.intake import Intake
 from keploy_framework.recording.open_exchange import OPEN_COST, OpenExchange
 from keploy_framework.recording.process import unwatch, watch
-from keploy_framework.recording.redaction import Numbered
+from keploy_framework.recording.redaction import default_redaction, number
 from keploy_framework.recording.selection import Selection
-from keploy_framework.recording.session import claim, join, lane
+from keploy_framework.recording.session import claim, join
 from keploy_framework.recording.sink import inbound_exchange
-from keploy_framework.recording.spool import Memory, Spool
 from keploy_framework.recording.switch import is_enabled
 from keploy_framework.storage.names import check_set_name
 
@@ -33,15 +32,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    from keploy_framework.model import Direction, Headers
+    from keploy_framework.model import Headers
     from keploy_framework.recording.clock import Clock
     from keploy_framework.recording.redaction import Redactor
+    from keploy_framework.recording.sink import RequestHead
 
 __all__ = ("Recorder",)
 
 _STOP_SECONDS = 30.0
-_LANE_WIDTH = 1_000_000
-"""How many placeholders of one kind a process may give before they could be those of another."""
+_INBOUND = Direction.INBOUND  # looking up a member costs more than what is done with it
 
 
 class Recorder:
@@ -50,8 +49,9 @@ class Recorder:
     Give it to a middleware, a proxy or a patched client, which open exchanges at it; it starts with
     the first of them, or when it is entered. Closing it (leaving the `with` block, `close()`, or
     the end of the process) flushes the journal and, unless told otherwise, makes Keploy's files of
-    it. SIGTERM flushes the journal too; what a crash leaves behind is taken up by the next
-    recording, or by `tta-keploy compact`.
+    it; an answer that is under way then is kept as far as it came, and a request without any is
+    named in a warning. SIGTERM flushes the journal too; what a crash leaves behind is taken up by
+    the next recording, or by `tta-keploy compact`.
 
     Nothing that goes wrong in here is raised into the traffic: it is counted in `dropped`, and
     `problem` tells the first cause.
@@ -80,7 +80,8 @@ class Recorder:
         clock: The time; that of the machine by default.
 
     Attributes:
-        dropped: How many exchanges were left out because memory was full or the disk failed.
+        dropped: How many exchanges were left out because memory was full, the disk failed, or they
+            had no answer yet when the recording ended.
         problem: The first error that recording met; None while all is well.
 
     Raises:
@@ -89,7 +90,7 @@ class Recorder:
         JournalError: On start: the folder cannot be written.
 
     >>> import tempfile
-    >>> from keploy_framework.model import Direction
+    >>> from keploy_framework.model import Direction, Exchange, Request
     >>> with tempfile.TemporaryDirectory() as folder, Recorder(folder) as recorder:
     ...     exchange = recorder.open(Direction.INBOUND, "GET", "http://testserver/users", ())
     ...     exchange.response_head(200, "OK", (("content-type", "text/plain"),))
@@ -147,7 +148,7 @@ class Recorder:
         self._token: str | None = None
         self._opener: int | None = None  # the process that made the token
         self._patched: AbstractContextManager[object] | None = None
-        self._intake: _Intake | None = None
+        self._intake: Intake | None = None
         self._told = False
 
     @property
@@ -177,18 +178,17 @@ class Recorder:
             self._told = True
             raise self.problem
 
-    def _begin(self) -> _Intake | None:
+    def _begin(self) -> Intake | None:
         """Start the writing thread, which makes the journal; touch no file, wait for nothing."""
         with self._lock:
             if self._state == "new":
                 # Before any fork: children know the session, whoever comes to the folder first.
                 if self._token is None:
                     self._token, self._opener = secrets.token_hex(6), os.getpid()
-                memory = Memory(self._memory_limit, self._on_full)
-                self._intake = _Intake(
+                self._intake = Intake(
                     clock=self._clock,
-                    memory=memory,
-                    journal=JournalFile(memory, self._failed),
+                    max_memory=self._memory_limit,
+                    on_full=self._on_full,
                     max_body=self._max_body,
                     store_large=self._store_large,
                     drop=self._drop,
@@ -201,13 +201,13 @@ class Recorder:
 
     def _prepare(self) -> None:
         """Join the session and make the journal (on the writing thread)."""
-        intake = cast("_Intake", self._intake)
+        intake = cast("Intake", self._intake)
         try:
-            redact = self._redact if self._redact is not None else _default_redaction()
+            redact = self._redact if self._redact is not None else default_redaction()
             session, path = join(self.folder, test_set=self.test_set, token=self._token)
             self._token = session.id
             try:
-                self._number(redact, session.id)
+                number(redact, self.folder, self.test_set, session.id)
                 intake.journal.begin(path, session, self._naming, redact)
             except OSError as error:
                 claim(self.folder, session.id, None)
@@ -217,14 +217,6 @@ class Recorder:
             self._failed(error)
         finally:
             intake.ready.set()
-
-    def _number(self, redact: Redactor, session: str) -> None:
-        """Let the placeholders of this process differ from those of all others of the set."""
-        if isinstance(redact, Numbered):
-            used = 0
-            if self.test_set is not None and (self.folder / self.test_set).is_dir():
-                used = _used_ordinals(self.folder / self.test_set)
-            redact.start_at(used + lane(self.folder, session) * _LANE_WIDTH)
 
     def open(
         self,
@@ -238,17 +230,37 @@ class Recorder:
         try:
             if not self._enabled or not self._selection.takes(direction, method, url):
                 return None
-            intake = self._intake if self._state == "running" else self._begin()
-            if intake is None:
-                return None
-            if not intake.memory.take(OPEN_COST):
-                intake.drop()
-                return None
-            request = (method, url, headers, http_version)
-            return OpenExchange(intake, direction, request, inbound_exchange.get())
+            return self._opened(direction, (method, url, headers, http_version))
         except Exception as error:  # noqa: BLE001 - the traffic goes on, whatever recording meets
             self._failed(error)
             return None
+
+    def open_late(self, tell: Callable[[], RequestHead | None]) -> OpenExchange | None:
+        """Begin an inbound exchange whose request is told later, if that may be. See `LateSink`."""
+        try:
+            if not self._enabled:
+                return None
+            if self._selection.takes_all:
+                return self._opened(_INBOUND, tell)
+            request = tell()
+            if request is None or not self._selection.takes(_INBOUND, request[0], request[1]):
+                return None
+            return self._opened(_INBOUND, request)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(error)
+            return None
+
+    def _opened(
+        self, direction: Direction, request: RequestHead | Callable[[], RequestHead | None]
+    ) -> OpenExchange | None:
+        intake = self._intake if self._state == "running" else self._begin()
+        if intake is None:
+            return None
+        if not intake.memory.take(OPEN_COST):
+            intake.drop()
+            return None
+        parent = None if direction is _INBOUND else inbound_exchange.get()
+        return OpenExchange(intake, direction, request, parent)
 
     def flush(self, timeout: float = _STOP_SECONDS) -> bool:
         """Wait until everything that ended is in the journal; False when the time (s) is over."""
@@ -269,8 +281,9 @@ class Recorder:
                 return
             self._state = "closed"
         unwatch(self)
-        intake = cast("_Intake", self._intake)
+        intake = cast("Intake", self._intake)
         journal = intake.journal
+        lost = [told for each in tuple(intake.under_way) if (told := each.cut_off())]
         intake.spool.put(journal.close)
         whole = intake.spool.stop(_STOP_SECONDS)
         if journal.session is None or journal.path is None:
@@ -287,6 +300,25 @@ class Recorder:
             from keploy_framework.recording.compact import compact  # noqa: PLC0415 - storage is heavy
 
             compact(self.folder)
+        if lost:
+            self._unfinished(lost)
+
+    def _unfinished(self, lost: list[str]) -> None:
+        """Tell which exchanges had no answer yet when the recording ended."""
+        redact = self._redact if self._redact is not None else default_redaction()
+        safe: list[str] = []
+        for told in lost:
+            method, _, url = told.partition(" ")
+            asked = Exchange("", _INBOUND, Request(method, url), None, 0, 0)
+            safe.append(f"{method} {redact.exchange(asked).request.url}")
+        text = (
+            "no answer had come yet when the recording ended, so these are not in it: "
+            f"{', '.join(safe)}"
+        )
+        with self._lock:
+            self.dropped += len(lost)
+            self.problem = self.problem or IncompleteAnswerError(text)
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     def __enter__(self) -> Self:
         self.start()
@@ -344,52 +376,6 @@ class Recorder:
         """Count an exchange that did not fit."""
         with self._lock:
             self.dropped += 1
-
-
-class _Intake:
-    """What the open exchanges of a running recorder share."""
-
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        memory: Memory,
-        journal: JournalFile,
-        max_body: int,
-        store_large: bool,
-        drop: Callable[[], None],
-        failed: Callable[[BaseException], None],
-    ) -> None:
-        self.clock = clock
-        self.memory = memory
-        self.journal = journal
-        self.max_body = max_body
-        self.store_large = store_large
-        self.drop = drop
-        self.failed = failed
-        self.ready = threading.Event()
-        self.spool = Spool("keploy-recorder", journal.flush)
-        self._numbers = count(1)
-        self._prefix = secrets.token_hex(4)
-
-    def next_id(self) -> str:
-        """Return an id that no other exchange of the session has."""
-        return f"{self._prefix}-{next(self._numbers)}"
-
-
-def _default_redaction() -> Redactor:
-    """Return the redaction of this package."""
-    from keploy_framework.redact import Redaction  # noqa: PLC0415 - many patterns, needed only now
-
-    return Redaction.default()
-
-
-def _used_ordinals(test_set: Path) -> int:
-    """Return the highest ordinal of a placeholder in a test set that is there already."""
-    from keploy_framework.redact.placeholders import highest_ordinal  # noqa: PLC0415 - seldom needed
-
-    files = [path for path in test_set.rglob("*") if path.suffix in {".yaml", ".json"}]
-    return max((highest_ordinal(path.read_text("utf-8", "replace")) for path in files), default=0)
 
 
 def _patch_clients(

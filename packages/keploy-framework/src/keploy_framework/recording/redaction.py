@@ -6,12 +6,19 @@ do. It is called on the recorder's own thread, one exchange after the other.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+from keploy_framework.recording.session import lane
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from keploy_framework.model import Exchange, Headers
 
-__all__ = ("Numbered", "Redactor", "Unredacted", "Window")
+__all__ = ("Numbered", "Redactor", "Unredacted", "Window", "default_redaction", "number")
+
+_LANE_WIDTH: Final = 1_000_000
+"""How many placeholders of one kind a process may give before they could be those of another."""
 
 
 class Window(Protocol):
@@ -72,3 +79,37 @@ class _Open:
 
     def finish(self) -> bytes:
         return b""
+
+
+def default_redaction() -> Redactor:
+    """Return the redaction of this package."""
+    from keploy_framework.redact import Redaction  # noqa: PLC0415 - many patterns, needed only now
+
+    return Redaction.default()
+
+
+def number(redact: Redactor, folder: Path, test_set: str | None, session: str) -> None:
+    """Let the placeholders of this process differ from those of all others of a test set.
+
+    Args:
+        redact: What gives them; one that does not number them is left alone.
+        folder: The `keploy` folder.
+        test_set: The set that is recorded into, which may be there already; None for a new one.
+        session: The id of the recording session.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    if isinstance(redact, Numbered):
+        used = 0
+        if test_set is not None and (folder / test_set).is_dir():
+            used = _used_ordinals(folder / test_set)
+        redact.start_at(used + lane(folder, session) * _LANE_WIDTH)
+
+
+def _used_ordinals(test_set: Path) -> int:
+    """Return the highest ordinal of a placeholder in a test set that is there already."""
+    from keploy_framework.redact.placeholders import highest_ordinal  # noqa: PLC0415 - seldom needed
+
+    files = [path for path in test_set.rglob("*") if path.suffix in {".yaml", ".json"}]
+    return max((highest_ordinal(path.read_text("utf-8", "replace")) for path in files), default=0)

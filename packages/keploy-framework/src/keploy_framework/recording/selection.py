@@ -32,6 +32,9 @@ class Selection:
         sample: The fraction of inbound exchanges that is recorded, from 0 to 1.
         seed: Makes the sample the same each time.
 
+    Attributes:
+        takes_all: Whether everything is recorded.
+
     Raises:
         OptionError: A pattern or the fraction is none.
 
@@ -59,14 +62,14 @@ class Selection:
         self._exclude = _by_direction(exclusions)
         self._sample = sample
         self._random = random.Random(seed)  # noqa: S311 - a sample, not a secret
-        self._everything = not inclusions and not exclusions and sample == 1
+        self.takes_all: bool = not inclusions and not exclusions and sample == 1
         self._matches = cast(
             "Callable[[Direction, str, str], bool]", lru_cache(maxsize=1024)(self._decide)
         )
 
     def takes(self, direction: Direction, method: str, url: str) -> bool:
         """Say whether this exchange is recorded."""
-        if self._everything:
+        if self.takes_all:
             return True
         if not self._matches(direction, method, url.partition("?")[0].partition("#")[0]):
             return False

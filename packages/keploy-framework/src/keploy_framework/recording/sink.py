@@ -8,15 +8,24 @@ raises into the traffic that it watches.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
+
+from keploy_framework.model import Direction, Headers
 
 if TYPE_CHECKING:
-    from keploy_framework.model import Direction, Headers
+    from collections.abc import Callable
 
-__all__ = ("ExchangeWriter", "Sink", "inbound_exchange")
+    _Late: TypeAlias = Callable[
+        ["Sink", Callable[[], "RequestHead | None"]], "ExchangeWriter | None"
+    ]
+
+__all__ = ("ExchangeWriter", "LateSink", "RequestHead", "Sink", "begun", "inbound_exchange")
 
 inbound_exchange: ContextVar[str | None] = ContextVar("keploy_inbound_exchange", default=None)
 """The id of the inbound exchange that the running code answers: the parent of outbound calls."""
+
+RequestHead: TypeAlias = tuple[str, str, Headers, str]
+"""The head of a request: its method, absolute URL, headers and version of HTTP."""
 
 
 class ExchangeWriter(Protocol):
@@ -76,3 +85,31 @@ class Sink(Protocol):
         ``url`` is absolute. The parent of an outbound exchange is read from `inbound_exchange`.
         """
         ...
+
+
+class LateSink(Sink, Protocol):
+    """A sink that need not know the request at once, which keeps reading it out of the way."""
+
+    def open_late(self, tell: Callable[[], RequestHead | None]) -> ExchangeWriter | None:
+        """Begin an inbound exchange, see `Sink.open`.
+
+        Args:
+            tell: Returns the head of the request, or None if it cannot be read; then nothing is
+                recorded. Called from any thread, so what it reads must not change.
+        """
+        ...
+
+
+def begun(sink: Sink, tell: Callable[[], RequestHead | None]) -> ExchangeWriter | None:
+    """Begin an inbound exchange at a sink of either kind; None when it is not recorded.
+
+    Args:
+        sink: The sink.
+        tell: See `LateSink.open_late`.
+    """
+    # Asked of the class: an object that makes up attributes, as mocks do, is none of this kind.
+    late = cast("_Late | None", getattr(type(sink), "open_late", None))
+    if late is not None:
+        return late(sink, tell)
+    request = tell()
+    return None if request is None else sink.open(Direction.INBOUND, *request)

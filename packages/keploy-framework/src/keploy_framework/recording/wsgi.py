@@ -6,13 +6,14 @@ or tuple goes back as the very object that came, because servers look at its len
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from keploy_framework.errors import IncompleteAnswerError
-from keploy_framework.model import Direction, header_value
+from keploy_framework.model import header_value
 from keploy_framework.recording.inbound import absolute_url, request_target
-from keploy_framework.recording.sink import inbound_exchange
+from keploy_framework.recording.sink import begun, inbound_exchange
 from keploy_framework.recording.wsgi_input import RecordedInput
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from keploy_framework.model import Headers
-    from keploy_framework.recording.sink import ExchangeWriter, Sink
+    from keploy_framework.recording.sink import ExchangeWriter, RequestHead, Sink
 
 __all__ = ("RecordingMiddleware",)
 
@@ -221,6 +222,12 @@ class _Sized(_Items):
 
 def _opened(recorder: Sink, environ: WSGIEnvironment) -> ExchangeWriter | None:
     """Open the exchange that ``environ`` begins; None when it is not recorded."""
+    # A copy: below the middleware, the environment belongs to the application.
+    return begun(recorder, partial(_told, dict(environ)))
+
+
+def _told(environ: WSGIEnvironment) -> RequestHead | None:
+    """Return the head of the request that ``environ`` begins; None if it cannot be read."""
     try:
         headers = tuple(_header_lines(environ))
         port = environ.get("SERVER_PORT", "")
@@ -235,7 +242,7 @@ def _opened(recorder: Sink, environ: WSGIEnvironment) -> ExchangeWriter | None:
         method: str = environ["REQUEST_METHOD"]
     except Exception:  # noqa: BLE001 - an environment no one can read is the application's to judge
         return None
-    return recorder.open(Direction.INBOUND, method, url, headers, version)
+    return method, url, headers, version
 
 
 def _header_lines(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
