@@ -303,3 +303,31 @@ def test_placeholders_are_numbered_by_kind() -> None:
     ]
     assert placeholders.of("b", "1") == "[redacted:a:1]"
     assert placeholders.of("b", "[redacted:z:9]") == "[redacted:z:9]"
+
+
+def test_a_header_that_comes_again_is_redacted_as_the_first_time() -> None:
+    """Also where it is repeated: what is remembered of it is all that was found in it."""
+    redaction = Redaction.default()
+    lines = (("Cookie", f"session={SECRET}"), ("Authorization", f"Bearer {SECRET}"))
+    dirty = exchange(
+        Request("GET", f"https://h.example/{SECRET}", lines),
+        Response(200, headers=JSON, pieces=(Piece(0.0, json.dumps({"said": SECRET}).encode()),)),
+    )
+
+    first, second = redaction.exchange(dirty), redaction.exchange(dirty)
+
+    assert SECRET not in every_byte(first)
+    assert first == second
+    assert redaction.headers(lines) == first.request.headers
+
+
+def test_a_header_that_only_an_echo_gives_away_is_not_remembered() -> None:
+    """Whether it holds a secret depends on the exchange that it stands in."""
+    redaction = Redaction.default()
+    echo = ("X-Request-Note", f"for {SECRET}")
+    dirty = redaction.exchange(
+        exchange(Request("GET", "https://h.example/", (("X-Api-Key", SECRET), echo)))
+    )
+
+    assert SECRET not in every_byte(dirty)
+    assert redaction.headers((echo,)) == (echo,)

@@ -10,9 +10,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keploy_framework.redact import Redaction, json_text
-from keploy_framework.redact.hints import RUN, json_has_names, name_starts, runs, unescaped_roughly
+from keploy_framework.redact.hints import (
+    HINTS,
+    RUN,
+    json_has_names,
+    name_starts,
+    runs,
+    unescaped_roughly,
+)
 from keploy_framework.redact.kinds import KINDS, Looks
-from keploy_framework.redact.names import HINTS, STRONG, WEAK, Names, normal
+from keploy_framework.redact.names import STRONG, WEAK, Names, normal
 from keploy_framework.redact.texts import _ASSIGNMENT  # pyright: ignore[reportPrivateUsage] - what the hints are a short cut to
 
 if TYPE_CHECKING:

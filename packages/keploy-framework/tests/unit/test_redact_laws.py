@@ -63,8 +63,10 @@ PIECES = st.sampled_from(
 TEXTS = st.lists(PIECES | PLAIN, max_size=14).map("".join)
 
 
+@example("--key ://a:b@", "text/html")
 @example("Authorization: Bearer à", "application/json")
 @example('{"Authorization: Bearer \\{"', "application/json")
+@example('cGFzc3dvcmQ9aHVudGVyMjI=\n{"', "text/csv")
 @given(TEXTS, st.sampled_from(TYPES))
 @settings(max_examples=400)
 def test_redacting_twice_is_redacting_once(text: str, content_type: str) -> None:

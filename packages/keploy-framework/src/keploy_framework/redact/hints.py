@@ -9,14 +9,45 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from keploy_framework.redact.names import HINTS
+from keploy_framework.redact.names import normal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keploy_framework.redact.names import Names
 
-__all__ = ("RUN", "json_has_names", "name_starts", "runs", "unescaped_roughly")
+__all__ = (
+    "HINTS",
+    "RUN",
+    "has_names",
+    "json_has_names",
+    "name_starts",
+    "runs",
+    "unescaped_roughly",
+)
+
+HINTS: Final = (
+    "assertion",
+    "auth",
+    "code",
+    "connection",
+    "cookie",
+    "credential",
+    "cvc",
+    "cvv",
+    "jwt",
+    "key",
+    "otp",
+    "pass",
+    "pwd",
+    "saml",
+    "secret",
+    "sess",
+    "sid",
+    "sig",
+    "token",
+)
+"""Each telling name has one of these in it: a text with none of them has no telling name."""
 
 RUN: Final = 15
 """No key or token that is known by its looks alone is shorter than this many characters."""
@@ -53,6 +84,22 @@ def runs(text: str) -> list[tuple[int, int]]:
         found.append((at, end))
         at = data.find(_LONG_ENOUGH, end)
     return found
+
+
+def has_names(text: str, names: Names) -> bool:
+    """Say whether a telling name may stand in a text; False is certain.
+
+    A text with escapes may spell a name in any way.
+
+    Example:
+        >>> from keploy_framework.redact.names import Names
+        >>> has_names("the Api Key", Names()), has_names("a name", Names())
+        (True, False)
+    """
+    if names.has_own_fields or "\\" in text:
+        return True
+    plain = normal(text)
+    return any([hint in plain for hint in HINTS])  # noqa: C419 - faster so
 
 
 def json_has_names(text: str, names: Names) -> bool:

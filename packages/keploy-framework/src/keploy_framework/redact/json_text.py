@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from keploy_framework.redact.hints import has_names
 from keploy_framework.redact.names import looks_secret, normal
 from keploy_framework.redact.placeholders import is_placeholder
 from keploy_framework.redact.spans import Span
@@ -143,7 +144,7 @@ def fields(  # noqa: C901, PLR0912 - one pass, one branch for each thing that a 
         header: Finds secrets in the value of a header that is known by its name, to tell them from
             schemes and names of cookies. None takes the whole value.
     """
-    if not names.possible(text):
+    if not has_names(text, names):
         return
     key = ""
     value_at = -1

@@ -217,6 +217,7 @@ KINDS: Final = (
         _no_end_of_placeholder,
         before="",
         in_run=False,
+        gate="@",
     ),
 )
 """Every kind, in the order in which they are tried; the first that finds a place names it."""
@@ -232,7 +233,7 @@ _UPPER: Final = ""
 def _plan(kinds: tuple[Kind, ...]) -> _Plan:
     """Sort the kinds by what has to be seen before their pattern is tried."""
     always: list[int] = []
-    anywhere: list[tuple[str, int]] = []
+    anywhere: list[tuple[str, str, int]] = []
     gated: dict[str, list[tuple[str, int]]] = {}
     for place, kind in enumerate(kinds):
         if not kind.literals:
@@ -243,7 +244,7 @@ def _plan(kinds: tuple[Kind, ...]) -> _Plan:
                 gate = kind.gate or (_UPPER if needs_upper else literal[0])
                 gated.setdefault(gate, []).append((literal, place))
             else:
-                anywhere.append((literal, place))
+                anywhere.append((kind.gate, literal, place))
     return _Plan(
         tuple(always), tuple(anywhere), tuple((gate, tuple(found)) for gate, found in gated.items())
     )
@@ -252,8 +253,8 @@ def _plan(kinds: tuple[Kind, ...]) -> _Plan:
 class _Plan(NamedTuple):
     always: tuple[int, ...]
     """The kinds without literals."""
-    anywhere: tuple[tuple[str, int], ...]
-    """Literals of kinds that may stand anywhere in a text."""
+    anywhere: tuple[tuple[str, str, int], ...]
+    """Literals of kinds that may stand anywhere in a text, each behind its gate."""
     in_runs: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
     """Literals of kinds that lie in a run, behind the one sign that all of these have."""
 
@@ -283,7 +284,7 @@ class Looks:
         plan = self._plan
         if plan.always or "PRIVATE KEY" in text:
             return True
-        if any([literal in text for literal, _ in plan.anywhere]):  # noqa: C419 - faster so
+        if any([literal in text for _, literal, _ in plan.anywhere]):  # noqa: C419 - faster so
             return True
         found = runs(text)
         return bool(found) and bool(self._in_runs(text, found))
@@ -291,7 +292,11 @@ class Looks:
     def spans(self, text: str, found: list[tuple[int, int]] | None = None) -> Iterator[Span]:
         """Yield the secrets; they may overlap. ``found`` are the `runs` of the text, if known."""
         plan = self._plan
-        seen = [(place, literal) for literal, place in plan.anywhere if literal in text]
+        seen = [
+            (place, literal)
+            for gate, literal, place in plan.anywhere
+            if literal in text and gate in text
+        ]
         if found is None:
             found = runs(text)
         if found:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from keploy_framework.redact.placeholders import PLACEHOLDER
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 __all__ = (
     "AUTH_HEADERS",
     "HEADERS",
-    "HINTS",
     "NOTHING",
     "STRONG",
     "WEAK",
@@ -170,7 +171,8 @@ WEAK: Final = frozenset(
 )
 """Fields that hold a secret if their value looks like one, as `normal` spells them."""
 
-# Words that look like a token's name and are none: cursors, and what counts or describes tokens.
+# Words that look like a token's name and are none: cursors, what counts or describes tokens, and
+# the locks of WebDAV, which anyone may ask for (RFC 4918, section 6.4).
 _NO_TOKEN: Final = (
     "pagetoken",
     "nexttoken",
@@ -178,31 +180,12 @@ _NO_TOKEN: Final = (
     "synctoken",
     "cancellationtoken",
     "cursortoken",
+    "locktoken",
 )
 _QUERY_ONLY: Final = frozenset({"code", "key"})
 _SESSIONS: Final = frozenset({"session", "sessionid", "sid", "sess"})
-# Each telling name has one of these in it: a text with none of them has no telling name.
-HINTS: Final = (
-    "assertion",
-    "auth",
-    "code",
-    "connection",
-    "cookie",
-    "credential",
-    "cvc",
-    "cvv",
-    "jwt",
-    "key",
-    "otp",
-    "pass",
-    "pwd",
-    "saml",
-    "secret",
-    "sess",
-    "sid",
-    "sig",
-    "token",
-)
+_CAPITAL_INSIDE: Final = re.compile(r"[a-z][A-Z]")
+_IN_NAMES: Final = 2
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SPLIT: Final = str.maketrans("", "", "-_. \t[]$:")
 _WEAK_LENGTH: Final = 12
@@ -233,11 +216,16 @@ def looks_secret(value: str) -> bool:
         >>> looks_secret("x7Kp2mQ9vL4n"), looks_secret("hello world 12"), looks_secret("Hello")
         (True, False, False)
     """
+    value = PLACEHOLDER.sub("", value)  # those look made by chance, too
     if len(value) < _WEAK_LENGTH or any(mark in value for mark in " \t\r\n<>{}"):
         return False
     digits = sum(map(str.isdigit, value))
     if not digits:
-        return len(value) >= _LONG and value.isalpha() and not value.islower()
+        if len(value) < _LONG or value.islower():
+            return False
+        # Where words are joined, each begins with a capital at most; by chance they stand anywhere.
+        joined = value.replace("-", "").replace("_", "").isalpha()
+        return value.isalpha() or (joined and len(_CAPITAL_INSIDE.findall(value)) > _IN_NAMES)
     return digits < len(value) or len(value) >= _LONG
 
 
@@ -263,16 +251,6 @@ class Names:
         self._allow = frozenset(normal(name) for name in allow)
         self._kinds: dict[str, tuple[str, bool] | None] = {}
         self._harmless: set[str] = set()
-
-    def possible(self, text: str) -> bool:
-        """Say whether a telling name may stand in a text; False is certain.
-
-        A text with escapes may spell a name in any way.
-        """
-        if self._fields or "\\" in text:
-            return True
-        plain = normal(text)
-        return any([hint in plain for hint in HINTS])  # noqa: C419 - faster so
 
     @property
     def has_own_fields(self) -> bool:

@@ -60,6 +60,9 @@ class Placeholders:
     A value keeps the kind under which it was seen first, so that a token that was handed out in a
     body and came back in a header has one placeholder. Any thread may ask.
 
+    Attributes:
+        lengths: The lengths of the secrets that were seen.
+
     Example:
         >>> placeholders = Placeholders()
         >>> placeholders.of("bearer", "one"), placeholders.of("token", "one")
@@ -68,9 +71,10 @@ class Placeholders:
         '[redacted:bearer:2]'
     """
 
-    __slots__ = ("_counts", "_floor", "_known", "_lock")
+    __slots__ = ("_counts", "_floor", "_known", "_lock", "lengths")
 
     def __init__(self) -> None:
+        self.lengths: set[int] = set()
         self._known: dict[str, str] = {}
         self._counts: dict[str, int] = {}
         self._floor = 0
@@ -91,9 +95,14 @@ class Placeholders:
         with self._lock:
             ordinal = max(self._counts.get(kind, 0), self._floor) + 1
             known = self._known.setdefault(value, f"[redacted:{kind}:{ordinal}]")
+            self.lengths.add(len(value))
             if known == f"[redacted:{kind}:{ordinal}]":
                 self._counts[kind] = ordinal
         return known
+
+    def __contains__(self, value: str) -> bool:
+        """Whether this secret was seen before."""
+        return value in self._known
 
     def __len__(self) -> int:
         """How many different secrets were seen."""

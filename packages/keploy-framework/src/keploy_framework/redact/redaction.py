@@ -6,12 +6,12 @@ import hashlib
 import re
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from keploy_framework.errors import OptionError
 from keploy_framework.model import Omitted, Piece, header_value, header_values
 from keploy_framework.redact.compressed import CannotOpenError, closed, encoding_of, opened
-from keploy_framework.redact.echoes import note
+from keploy_framework.redact.echoes import handed_in, note
 from keploy_framework.redact.finder import Finder, parameter
 from keploy_framework.redact.kinds import Kind, Looks
 from keploy_framework.redact.names import Names
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from keploy_framework.model import Exchange, Headers, Message, Request, Response
     from keploy_framework.redact.spans import Span
 
+    _Known: TypeAlias = tuple[list[Span], tuple[str, str]]
+
 __all__ = ("FIELD_LIMIT", "Redaction")
 
 FIELD_LIMIT: Final = 1 << 20
@@ -34,6 +36,7 @@ _KIND: Final = re.compile(r"[a-z0-9-]{1,40}")
 _NAME_LIMIT: Final = 256
 _REMEMBERED: Final = 512
 _MEMORY: Final = 4096
+_SECRETS: Final = 256
 _GZIP: Final = b"\x1f\x8b\x08"
 
 
@@ -65,7 +68,7 @@ class Redaction:
         (('Authorization', 'Bearer [redacted:bearer:1]'),)
     """
 
-    __slots__ = ("_clean", "_finder", "_placeholders")
+    __slots__ = ("_clean", "_finder", "_placeholders", "_telling")
 
     def __init__(
         self,
@@ -85,6 +88,8 @@ class Redaction:
         self._finder = Finder(names, Looks(own), _names("allow_values", allow_values))
         self._placeholders = Placeholders()
         self._clean: set[tuple[str, str]] = set()  # header lines that hold no secret
+        # Header lines that do, the secrets in them, and what is written instead.
+        self._telling: dict[tuple[str, str], _Known] = {}
 
     @classmethod
     def default(cls) -> Redaction:
@@ -105,15 +110,17 @@ class Redaction:
 
         The pieces of the answer stay as many as they were and keep their times. A body that cannot
         be searched becomes `Omitted`. A secret of at least eight characters that stands in the
-        request or in the head of the answer is also found where it is repeated in this exchange.
+        request or in the head of the answer is also found where it is repeated in this exchange;
+        a token that an earlier exchange had, where a client of the application hands it in.
         """
-        seen: dict[str, str] = {}
+        seen = handed_in(exchange, self._placeholders)
         asked, answered, failure = exchange.request, exchange.response, exchange.failure
         request, response, messages = asked, answered, exchange.messages
         # Heads come before bodies, which may repeat what stands in them.
         headers = self._head(asked.headers, seen)
         if headers is not asked.headers:
             request = replace(request, headers=headers)
+        before = len(seen)
         spans = self._finder.url(request.url, seen)
         note(spans, seen)
         request = self._request(request, seen)
@@ -124,7 +131,7 @@ class Redaction:
             if headers is not response.headers or trailers is not response.trailers:
                 response = replace(response, headers=headers, trailers=trailers)
             response = self._response(response, seen)
-        if seen:
+        if len(seen) > before:
             spans = self._finder.url(request.url, seen)
         if len(seen) > known:  # what was handed out may have been handed in as well
             request = self._request(request, seen)
@@ -303,13 +310,17 @@ class Redaction:
         changed = False
         for pair in headers:
             name, value = pair
-            if pair in clean and not (seen and any(secret in value for secret in seen)):
+            if pair in clean and not (seen and any([secret in value for secret in seen])):  # noqa: C419 - faster so
                 result.append(pair)
                 continue
-            spans = self._finder.header(name, value, seen)
+            known = self._telling.get(pair)
+            spans = self._finder.header(name, value, seen) if known is None else known[0]
             if spans:
                 note(spans, seen)
-                result.append((name, self._apply(value, spans)))
+                if known is None:
+                    known = spans, (name, self._apply(value, spans))
+                    self._remember(pair, known)
+                result.append(known[1])
                 changed = True
                 continue
             result.append(pair)
@@ -318,6 +329,16 @@ class Redaction:
                     clean.clear()
                 clean.add(pair)
         return tuple(result) if changed else headers
+
+    def _remember(self, pair: tuple[str, str], known: _Known) -> None:
+        """Keep what became of a header line that clients send again, as they do with cookies.
+
+        Only of headers that are known by their name: of others, it depends on what else was seen.
+        """
+        if self._finder.names.header(pair[0]) and len(pair[1]) <= _REMEMBERED:
+            if len(self._telling) >= _SECRETS:
+                self._telling.clear()
+            self._telling[pair] = known
 
     def _apply(self, text: str, spans: Sequence[Span]) -> str:
         """Put placeholders into a head; in the user info of a URL they are percent-encoded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from keploy_framework.redact.hints import has_names
 from keploy_framework.redact.placeholders import is_placeholder
 from keploy_framework.redact.spans import SPACE, Span
 
@@ -27,7 +28,7 @@ def columns(text: str, names: Names) -> Iterator[Span]:  # noqa: C901 - one pass
         ['abc', 'd,e']
     """
     head = _HEAD.match(text)
-    if head is None or not names.possible(head[0]):
+    if head is None or not has_names(head[0], names):
         return
     sign = max(",;\t|", key=head[0].count)
     cell = re.compile(rf'(?P<quoted>"(?:[^"]++|"")*+")|(?P<bare>[^{re.escape(sign)}\r\n]*+)')
@@ -42,7 +43,7 @@ def columns(text: str, names: Names) -> Iterator[Span]:  # noqa: C901 - one pass
         start, end = (at + 1, match.end() - 1) if quoted is not None else match.span()
         if at < head.end():
             known = names.kind(value.strip(SPACE))
-            if known is not None:
+            if known is not None and "[redacted:" not in value:  # the kind of one is no name
                 telling[number] = value.strip(SPACE)
         elif number in telling and value and not is_placeholder(value):
             kind = names.field(telling[number], value)
