@@ -28,8 +28,9 @@ _BUSY: Final = (
 )
 REASONS: Final[dict[str, str]] = {
     "record.middleware.in-process": (
-        "watching the messages of ASGI costs 0.07 to 0.09 of a call that does nothing else, "
-        "keeping them for the writer as much again"
+        "watching the messages of ASGI costs 0.06 of a call that does nothing else, taking them "
+        "down 0.04, and 0.05 that they lie in memory until the writer has its turn; what the "
+        "writer then does adds 0.01 to this thread"
     ),
     "record.middleware.server": _BUSY,
     "record.middleware.saturated": _BUSY,

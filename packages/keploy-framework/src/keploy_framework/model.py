@@ -144,7 +144,8 @@ class Exchange:
 def header_values(headers: Headers, name: str) -> tuple[str, ...]:
     """Every value of the header ``name``, in order; names are compared without case."""
     wanted = name.lower()
-    return tuple(value for key, value in headers if key.lower() == wanted)
+    # A list first: a generator would cost twice as much, for every request.
+    return tuple([value for key, value in headers if key.lower() == wanted])
 
 
 def header_value(headers: Headers, name: str) -> str | None:

@@ -67,6 +67,11 @@ class CaseDifference(Protocol):
         """Where exactly, for people."""
         ...
 
+    @property
+    def asserted(self) -> str:
+        """The assertion of the case that does not hold; "" for a difference from the recording."""
+        ...
+
 
 class UnansweredCall(Protocol):
     """An outbound call that no recording answers; its text explains it."""

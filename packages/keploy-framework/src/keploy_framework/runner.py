@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keploy_framework.model import Headers
     from keploy_framework.recording.clients.httpx_call import Call
     from keploy_framework.recording.sink import ExchangeWriter, Sink
+    from keploy_framework.replay import Rules
     from keploy_framework.results import TestResults
 
 __all__ = ("KeployTestRunner", "RecordingSession", "record_tests")
@@ -129,6 +130,7 @@ class KeployTestRunner:
         timeout: How long (s) one case may take.
         docker_image: Refused: nothing of this runs in a container.
         min_pass_rate: The fraction of cases that has to pass for `validate=True`, from 0 to 1.
+        rules: By which rules answers are compared; see `replay`.
 
     Raises:
         OptionError: An option has a value that it cannot have.
@@ -148,12 +150,14 @@ class KeployTestRunner:
         docker_image: str | None = None,
         *,
         min_pass_rate: float = 0.8,
+        rules: Rules = "strict",
     ) -> None:
         if docker_image is not None:
             raise OptionError(_INSTEAD)
         self.api_url: str = _checked_url(api_url)
         self.keploy_dir: Path = Path(keploy_dir)
         self.timeout = timeout
+        self.rules: Rules = rules
         self.validator: ResultValidator = ResultValidator(min_pass_rate)
 
     async def run_all_tests(
@@ -191,7 +195,11 @@ class KeployTestRunner:
         self, test_sets: tuple[str, ...], *, validate: bool, report: bool
     ) -> TestResults:
         results = await replay(
-            self.api_url, self.keploy_dir, test_sets=test_sets, timeout=self.timeout
+            self.api_url,
+            self.keploy_dir,
+            test_sets=test_sets,
+            timeout=self.timeout,
+            rules=self.rules,
         )
         if report:
             await asyncio.to_thread(_write_report, results, self.keploy_dir / "test-report.html")

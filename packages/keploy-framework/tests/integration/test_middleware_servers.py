@@ -174,7 +174,7 @@ async def test_a_file_is_recorded_whatever_way_the_server_sends_it(tmp_path: Pat
     recorder = MemoryRecorder()
 
     async def page(request: Request) -> Response:
-        return FileResponse(path)
+        return FileResponse(path, media_type="text/plain")  # guessing it reads files, once
 
     app = Starlette(routes=[Route("/", page)])
     async with (

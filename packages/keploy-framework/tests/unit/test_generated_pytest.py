@@ -75,7 +75,9 @@ def response(
     return Response(status, "OK", headers, (Piece(0, body),))
 
 
-def run_alone(folder: Path, text: str, **environ: str) -> subprocess.CompletedProcess[str]:
+def run_alone(
+    folder: Path, text: str, *options: str, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Run a file where this package cannot be imported, and no plugin is loaded."""
     (folder / "test_generated.py").write_text(text, encoding="utf-8")
     (folder / "conftest.py").write_text(
@@ -85,7 +87,13 @@ def run_alone(folder: Path, text: str, **environ: str) -> subprocess.CompletedPr
     own = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": "", **environ}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_generated.py"]
     return subprocess.run(
-        command, cwd=folder, env=own, capture_output=True, text=True, check=False, timeout=60
+        [*command, *options],
+        cwd=folder,
+        env=own,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -256,3 +264,106 @@ def test_a_target_that_is_none_is_refused(target: str) -> None:
 def test_noise_that_is_no_pattern_is_refused() -> None:
     with pytest.raises(FormatError, match="no regular expression"):
         pytest_file([case("a", Request("GET", "http://h/"), Response(200), {"body.a": ("(",)})])
+
+
+# --- ids and tokens ------------------------------------------------------------------------------
+
+ORDERS_APP = """
+import json, uuid
+orders, tokens, asked = {}, set(), []
+
+def app(environ, start):
+    path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+    asked.append(path)
+    status, answer, headers = "404 Not Found", {"error": "unknown"}, []
+    if path == "/login":
+        token = "t/" + uuid.uuid4().hex + "+="
+        tokens.add(token)
+        status, answer = "200 OK", {"access": token}
+    elif environ.get("HTTP_AUTHORIZATION", "")[7:] not in tokens:
+        status, answer = "401 Unauthorized", {"error": "who are you?"}
+    elif method == "POST":
+        ref = str(uuid.uuid4())
+        orders[ref] = {"ref": ref, "item": "tea", "n": asked.count("/orders")}
+        status, answer, headers = "201 Created", orders[ref], [("Location", "/orders/" + ref)]
+    elif path.rpartition("/")[2] in orders:
+        status, answer = "200 OK", orders[path.rpartition("/")[2]]
+    start(status, [("Content-Type", "application/json"), *headers])
+    return [json.dumps(answer).encode()]
+"""
+REF = "4996f231-5900-4d89-b78d-808c5a3cd272"
+TOKEN = (("Authorization", "Bearer [redacted:bearer:1]"),)
+
+
+def order_cases() -> list[StoredCase]:
+    order = f'{{"ref": "{REF}", "item": "tea", "n": 1}}'.encode()
+    uuid = "^[0-9a-f-]{36}$"
+    return [
+        case(
+            "post-login-1", Request("POST", "http://h/login"),
+            response(b'{"access": "[redacted:bearer:1]"}'),
+        ),
+        case(
+            "post-orders-1", Request("POST", "http://h/orders", TOKEN),
+            response(order, (*JSON, ("Location", f"/orders/{REF}")), 201),
+            {"body.ref": (uuid,), "header.location": ()},
+        ),
+        case(
+            "get-orders-by-id-1", Request("GET", f"http://h/orders/{REF}", TOKEN), response(order)
+        ),
+    ]  # fmt: skip
+
+
+def test_ids_and_tokens_go_from_answers_into_requests(tmp_path: Path) -> None:
+    """A file of a login, an order and a look at it passes against an application that has none."""
+    (tmp_path / "shop.py").write_text(ORDERS_APP)
+
+    done = run_alone(tmp_path, pytest_file(order_cases(), target="shop:app"))
+
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "options", [["-k", "get-orders-by-id-1"], ["-k", "post-orders-1"], ["-k", "not login"]]
+)
+def test_a_test_that_needs_others_asks_for_them_first(options: list[str], tmp_path: Path) -> None:
+    """Chosen alone it passes as well, and nothing is asked twice."""
+    (tmp_path / "shop.py").write_text(ORDERS_APP)
+
+    done = run_alone(tmp_path, pytest_file(order_cases(), target="shop:app"), *options)
+
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
+def test_an_answer_of_another_thing_is_still_a_difference(tmp_path: Path) -> None:
+    """The new id is expected where the recorded one stood, and no other."""
+    wrong = ORDERS_APP.replace('= "200 OK", orders[', '= "200 OK", {**orders[').replace(
+        '.rpartition("/")[2]]\n    start',
+        '.rpartition("/")[2]], "ref": str(uuid.uuid4())}\n    start',
+    )
+    assert wrong.count("**orders") == 1
+    (tmp_path / "shop.py").write_text(wrong)
+
+    done = run_alone(tmp_path, pytest_file(order_cases(), target="shop:app"))
+
+    assert done.returncode == 1
+    assert "2 passed" in done.stdout
+    assert "body.ref:" in done.stdout
+
+
+def test_what_a_left_out_case_would_hand_out_is_not_waited_for(tmp_path: Path) -> None:
+    """A source without a whole answer has no place in the file; its values come from nobody."""
+    login, *others = order_cases()
+    (tmp_path / "shop.py").write_text(ORDERS_APP)
+    text = pytest_file(
+        [case("post-login-1", Request("POST", "http://h/login", omitted=Omitted(1, "", "long")),
+              response(b'{"access": "[redacted:bearer:1]"}')), *others],
+        target="shop:app",
+    )  # fmt: skip
+    done = run_alone(tmp_path, text)
+
+    assert login.name in text.partition("# Left out: ")[2].splitlines()[0]
+    assert "401" in done.stdout
+    assert "Traceback" not in done.stdout

@@ -14,9 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keploy_framework.cli import run
 from keploy_framework.errors import FolderInUseError, JournalError
 from keploy_framework.recording.compact import Compacted, compact
-from keploy_framework.recording.journal import MAGIC, read_opening, read_records, write_record
+from keploy_framework.recording.journal import (
+    MAGIC,
+    read_opening,
+    read_records,
+    scan_journal,
+    write_record,
+)
 from keploy_framework.recording.recorder import Recorder
 from keploy_framework.recording.redaction import Unredacted
 from keploy_framework.recording.session import is_alive, journals, start_of
@@ -96,15 +103,38 @@ def test_a_killed_process_loses_nothing_that_it_had_flushed(
 def test_a_journal_that_was_torn_is_taken_up_to_the_tear(
     tmp_path: Path, processes: Processes
 ) -> None:
-    """The half-written record is left out."""
+    """The half-written record is left out, and counted."""
     process = processes.run(
         tmp_path, "record('a', 9); recorder.flush(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     processes.output(process)
     ((_, path),) = journals(tmp_path)
-    path.write_bytes(path.read_bytes()[:-3])
-    assert compact(tmp_path) == (Compacted("test-set-0", 8, 0),)
+    whole = path.read_bytes()
+    *_, last = scan_journal(path)
+    path.write_bytes(whole[:-3])
+    torn = len(whole) - 3 - last.offset
+    assert compact(tmp_path) == (Compacted("test-set-0", 8, 0, torn),)
     assert compact(tmp_path) == ()
+
+
+def test_what_stands_behind_a_damaged_place_is_told(
+    tmp_path: Path, processes: Processes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One flipped bit hides all records behind it: what was made says how much is missing."""
+    process = processes.run(
+        tmp_path, "record('a', 9); recorder.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    processes.output(process)
+    ((_, path),) = journals(tmp_path)
+    places = list(scan_journal(path))
+    data = bytearray(path.read_bytes())
+    data[places[4].offset + 20] ^= 1
+    path.write_bytes(data)
+
+    assert run(["compact", "--folder", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert told.out == "test-set-0: 4 test cases, 0 mocks\n"
+    assert f"{len(data) - places[4].offset} bytes of its journal are left out" in told.err
 
 
 def test_sigterm_flushes_and_still_ends_the_process(tmp_path: Path, processes: Processes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +17,7 @@ __all__ = ("keploy_record", "keploy_setup", "keploy_test", "main", "run")
 _WRONG_USE = 2
 _NO_START = 3
 _INTERRUPTED = 130
+_TERMINATED = 143
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -27,9 +29,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Raises:
         SystemExit: Always. 0: all is as it was recorded. 1: something differs, or a scan found a
             credential. 2: wrong use, or a file or folder that cannot be used. 3: the application
-            did not start. 5: there was nothing to run. 130: interrupted.
+            did not start. 5: there was nothing to run. 130: interrupted. 143: terminated.
     """
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    ended: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        """Stop as for Ctrl-C: what was started is stopped too."""
+        del frame
+        ended.append(number)
+        if signal.getsignal(signal.SIGINT) in {signal.SIG_IGN, signal.SIG_DFL}:
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGTERM, end)
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_TERMINATED if ended and code == _INTERRUPTED else code)
 
 
 def keploy_setup() -> NoReturn:
@@ -49,10 +63,10 @@ def keploy_test() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit code; errors are one line on the standard error."""
-    from keploy_framework.cli.parser import made_parser  # noqa: PLC0415 - loads what it offers
-
-    options = made_parser().parse_args(list(arguments))
     try:
+        from keploy_framework.cli.parser import parsed  # noqa: PLC0415 - loads what it offers
+
+        options = parsed(list(arguments))
         code: int = options.run(options)
         sys.stdout.flush()
     except AppStartError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING
 
 from keploy_framework.cli.telling import remark, say
 from keploy_framework.errors import OptionError
@@ -20,23 +20,19 @@ from keploy_framework.report import (
     junit_report,
     markdown_report,
     read_report,
+    reread_results,
     run_names,
     terminal_report,
     wants_color,
 )
-from keploy_framework.results import CaseOutcome, TestResults
 from keploy_framework.storage.documents import replace_file
 
 if TYPE_CHECKING:
     import argparse
 
-    from keploy_framework.report import RunReport
-    from keploy_framework.results import CaseStatus
-
 __all__ = ("diff", "generate", "import_files", "report", "scan")
 
 _NOTHING = 5
-_DONE: Final = frozenset({"PASSED", "FAILED", "IGNORED", "OBSOLETE"})
 
 
 def scan(options: argparse.Namespace) -> int:
@@ -89,7 +85,7 @@ def report(options: argparse.Namespace) -> int:
         remark(f"{options.folder} has no reports")
         return _NOTHING
     found = read_report(options.folder, options.run_name)
-    results = _results(found)
+    results = reread_results(found)
     made = {"junit": junit_report, "html": html_report, "markdown": markdown_report}
     if options.format == "text":
         color = options.output is None and wants_color()
@@ -125,20 +121,6 @@ def generate(options: argparse.Namespace) -> int:
         text.append(f"{len(found.kept)} of {len(exchanges)} cases are needed")
         _put("\n".join(text) + "\n", options.output)
     return 0
-
-
-def _results(found: RunReport) -> TestResults:
-    """Return the results that a report tells of."""
-    outcomes = [
-        CaseOutcome(
-            test_set=case.test_set,
-            name=case.name,
-            status=cast("CaseStatus", case.status if case.status in _DONE else "IGNORED"),
-            reason=f"differs in {', '.join(case.changed)}" if case.changed else "",
-        )
-        for case in found.cases
-    ]
-    return TestResults.of(outcomes)
 
 
 def _put(text: str, output: str | None) -> None:

@@ -15,7 +15,7 @@ from keploy_framework.cli.setting_up import set_up
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ("made_parser",)
+__all__ = ("made_parser", "parsed")
 
 _CODES = "exit codes: 0 as recorded, 1 differences, 2 wrong use, 3 no start, 5 nothing to run"
 
@@ -54,13 +54,31 @@ def made_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """Return the options; what stands behind `--` is the command that starts the application."""
+    own, command = arguments, list[str]()
+    if "--" in arguments:
+        at = arguments.index("--")
+        own, command = arguments[:at], arguments[at + 1 :]
+    parser = made_parser()
+    options = parser.parse_args(own)
+    if len(own) == len(arguments):
+        return options
+    if not hasattr(options, "command"):
+        parser.error("a command behind -- is for record, replay and accept")
+    if options.command is not None or not command:
+        parser.error("give the command once: with --command, or behind --")
+    options.command = command
+    return options
+
+
 def _folder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", default="keploy", help="the keploy folder (default: keploy)")
 
 
 def _target(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("target", nargs="?", help=what)
-    parser.add_argument("--command", help="what starts the application (default: keploy.yml's)")
+    parser.add_argument("--command", help="what starts it, also behind -- (default: keploy.yml's)")
     parser.add_argument("--app-port", type=int, help="the port it listens at (keploy.yml's)")
     parser.add_argument("--config", default="keploy.yml", help="the configuration (keploy.yml)")
 
@@ -82,6 +100,8 @@ def _replaying(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-set", action="append", default=[], help="a set to replay (all)")
     parser.add_argument("--freeze", action="store_true", help="let time stand still")
     parser.add_argument("--restart", action="store_true", help="restart before each set")
+    parser.add_argument("--keploy-rules", action="store_true", help="forgive what Keploy forgives")
+    parser.add_argument("--allow-host", action="append", default=[], help="a host to call for real")
     parser.add_argument("--live", action="store_true", help="let outbound calls go out")
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds for each case (30)")
 

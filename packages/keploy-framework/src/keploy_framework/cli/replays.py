@@ -42,9 +42,10 @@ def replay_cases(options: argparse.Namespace) -> int:
             say(f"{name}: unproven, since nothing puts the state back")
         return 0 if found.results.total else _NOTHING
     results = asyncio.run(replay(target, options.folder, speed=options.speed, **chosen))
-    _write(results, options, _shown(target, options))
     text = terminal_report(results, color=wants_color(), verbose=options.verbose)
+    # First of all what came of it: a report that cannot be written does not take it away.
     say(text.splitlines()[-1] if options.quiet else text)
+    _write(results, options, _shown(target, options))
     return _code(results)
 
 
@@ -69,6 +70,8 @@ def _chosen(options: argparse.Namespace) -> dict[str, Any]:
         "reset": "restart" if options.restart else None,
         "outbound": "live" if options.live else "recorded",
         "timeout": options.timeout,
+        "allow_hosts": options.allow_host,
+        "rules": "keploy" if options.keploy_rules else "strict",
     }
 
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from keploy_framework.cli.stopping import told_to_stop
-from keploy_framework.cli.telling import remark, say
+from keploy_framework.cli.telling import remark
 from keploy_framework.mock import MockServer, Play
 from keploy_framework.mock.recordings import recorded_exchanges
 
@@ -34,5 +34,4 @@ def serve(options: argparse.Namespace) -> int:
 
 async def _serving(server: MockServer, count: int) -> None:
     async with server:
-        say(f"serving {count} recordings at {server.url}")
-        await told_to_stop()
+        await told_to_stop(f"serving {count} recordings at {server.url}")

@@ -6,13 +6,16 @@ import asyncio
 import signal
 from contextlib import suppress
 
+from keploy_framework.cli.telling import say
+
 __all__ = ("told_to_stop",)
 
 
-async def told_to_stop(seconds: float | None = None) -> None:
-    """Return when SIGTERM or SIGINT comes, or the time (s) is over.
+async def told_to_stop(ready: str, seconds: float | None = None) -> None:
+    """Say that all is ready, and return when SIGTERM or SIGINT comes, or the time (s) is over.
 
-    Both are taken from their handlers for as long as this waits; what follows still runs.
+    Both are taken from their handlers for as long as this waits; what follows still runs. All is
+    said only then: whoever reads it may send the signal at once.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -29,6 +32,7 @@ async def told_to_stop(seconds: float | None = None) -> None:
         except NotImplementedError:  # Windows
             signal.signal(number, tell)
     try:
+        say(ready)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await stop.wait()

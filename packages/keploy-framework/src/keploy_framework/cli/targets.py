@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keploy_framework.config import KeployConfig
 from keploy_framework.errors import OptionError
 from keploy_framework.replay import Command
+from keploy_framework.replay.named import named_target
 
 if TYPE_CHECKING:
     import argparse
@@ -22,25 +20,15 @@ def target_of(options: argparse.Namespace) -> Any:
     """Return what is replayed against.
 
     Raises:
-        OptionError: There is nothing, or an application cannot be imported.
+        OptionError: There is nothing, or no such application.
+        AppStartError: Its module raises when it is imported.
     """
     named: str | None = options.target
     if named is None:
         return command_of(options)
     if options.command is not None:
-        raise OptionError("give either a target or --command, not both")
-    if "://" in named:
-        return named
-    module, _, name = named.partition(":")
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - as it stands in the path
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as above
-    try:
-        found: Any = import_module(module)
-        for part in (name or "app").split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise OptionError(f"{named!r:.80} is no URL, and cannot be imported: {error}") from error
-    return found
+        raise OptionError("give either a target or a command, not both")
+    return named_target(named)
 
 
 def command_of(options: argparse.Namespace) -> Command:

@@ -18,6 +18,13 @@ _HEAD = """\
 _SECTIONS = ("body", "header", "requestbody", "url")
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - addresses to listen on, not to call
 _DEFAULT_PATH = "./keploy/tests"
+_SWITCHES = (
+    "ignoreOrdering",
+    "compareAll",
+    "schemaMatch",
+    "disableAutoHeaderNoise",
+    "autoPassHTTPResponseSchemaAddition",
+)
 
 
 @dataclass(slots=True)
@@ -49,12 +56,22 @@ class TestConfig:
         globalNoise: What replay ignores: `{"global": {"body": {"a.b": []}, "header": {...}},
             "test-sets": {"test-set-0": {...}}}`; an empty list ignores the field whatever it is,
             else only values that match one of the patterns are ignored.
+        ignoreOrdering: Under Keploy's own rules: the elements of arrays may stand in any order.
+        compareAll: Likewise: bodies that are no JSON are compared, too.
+        schemaMatch: Likewise: only the keys and types of JSON count.
+        disableAutoHeaderNoise: Likewise: times, and ids of requests and traces, in headers count.
+        autoPassHTTPResponseSchemaAddition: Likewise: a body passes that has only gained fields.
     """
 
     __test__ = False
 
     path: str = _DEFAULT_PATH
     globalNoise: dict[str, Any] = field(default_factory=dict[str, Any])  # noqa: N815 - Keploy's name
+    ignoreOrdering: bool = True  # noqa: N815 - as above, and so on
+    compareAll: bool = False  # noqa: N815
+    schemaMatch: bool = False  # noqa: N815
+    disableAutoHeaderNoise: bool = False  # noqa: N815
+    autoPassHTTPResponseSchemaAddition: bool = False  # noqa: N815
 
 
 @dataclass(slots=True)
@@ -110,6 +127,7 @@ class KeployConfig:
             test=TestConfig(
                 path=_text(test, "path", path) or own,
                 globalNoise=_read_noise(_mapping(test, "globalNoise", path), path),
+                **{name: _switch(test, name, path) for name in _SWITCHES},
             ),
         )
         if version := _text(tree, "version", path):
@@ -151,6 +169,12 @@ class KeployConfig:
         ]
         if self.app.host not in _EVERYWHERE:
             wanted.append((("test", "host"), self.app.host))
+        stored = _mapping(old, "test", path)
+        wanted += [
+            (("test", name), getattr(self.test, name))
+            for name in _SWITCHES
+            if getattr(self.test, name) != _switch(stored, name, path)
+        ]
         for keys, value in wanted:
             if _at(old, keys) != str(value):
                 text = set_value(text, keys, value)
@@ -226,6 +250,14 @@ def _text(tree: dict[str, Any], name: str, path: object) -> str:
     if not isinstance(value, str):
         raise FormatError(f"{name} has to be text", path=str(path))
     return value
+
+
+def _switch(tree: dict[str, Any], name: str, path: object) -> bool:
+    text = _text(tree, name, path).lower()
+    if text not in {"", "true", "false"}:
+        raise FormatError(f"{name} has to be true or false, not {text[:60]!r}", path=str(path))
+    default: bool = getattr(TestConfig(), name)
+    return text == "true" if text else default
 
 
 def _port(tree: dict[str, Any], path: object) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -9,9 +10,10 @@ from urllib.parse import urlsplit
 from keploy_framework.errors import OptionError
 from keploy_framework.matching import FRAMING_HEADERS, decoded_body
 from keploy_framework.noise import NoiseRules
+from keploy_framework.replay.chain import chained
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from keploy_framework.storage.stored import StoredCase
 
@@ -24,10 +26,12 @@ _UNCOMPARED: Final = FRAMING_HEADERS | {"content-encoding", "content-length"}
 def pytest_file(cases: Iterable[StoredCase], *, target: str = "app:app") -> str:
     """Return the text of a pytest file that replays test cases and compares their answers.
 
-    It needs pytest and Python 3.11, nothing of this package. Noise rules of the cases count in it.
-    What it does not do: outbound calls go out, ids are not carried from answers to requests, and
-    time is not frozen; `tta-keploy replay` does these. WebSockets, gRPC, cases without a whole
-    answer, and answers that were not stored are left out, and named in the file.
+    It needs pytest and Python 3.11, nothing of this package. Noise rules of the cases count in it;
+    ids and tokens that an answer made up go into the requests that used the recorded ones, and a
+    test that needs them asks for them first, so that it runs alone. What it does not do: outbound
+    calls go out, numbers as ids are not carried, and time is not frozen; `tta-keploy replay` does
+    these. WebSockets, gRPC, cases without a whole answer, and answers that were not stored are left
+    out, and named in the file.
 
     Args:
         cases: The test cases, in their order.
@@ -40,14 +44,11 @@ def pytest_file(cases: Iterable[StoredCase], *, target: str = "app:app") -> str:
     """
     if "://" not in target and not target.partition(":")[0].replace(".", "").isidentifier():
         raise OptionError(f"target must be a URL or module:attribute, not {target!r:.80}")
-    made: list[str] = []
-    left_out: list[str] = []
-    for case in cases:
-        entry = _entry(case)
-        if entry is None:
-            left_out.append(case.name)
-        else:
-            made.extend(_literal(entry))
+    stored = list(cases)
+    entries = [_entry(case) for case in stored]
+    left_out = [case.name for case, entry in zip(stored, entries, strict=True) if entry is None]
+    _link(stored, entries)
+    made = [line for entry in entries if entry is not None for line in _literal(entry)]
     template = (files("keploy_framework.generate") / "standalone.template").read_text(
         encoding="utf-8"
     )
@@ -92,6 +93,21 @@ def _entry(case: StoredCase) -> dict[str, Any] | None:
         "answer": decoded_body(response.headers, response.body),
         **({"noise": spelled} if rules else {}),
     }
+
+
+def _link(cases: Sequence[StoredCase], entries: Sequence[dict[str, Any] | None]) -> None:
+    """Note which answers hand out what later requests use, and which requests need them."""
+    places = itertools.count()
+    numbers = [None if entry is None else next(places) for entry in entries]
+    for entry, links in zip(entries, chained([case.exchange for case in cases]), strict=True):
+        if entry is None:
+            continue
+        # A value with an owner is a number: what it means, only a replay knows.
+        if gives := sorted({use.value for use in links.gives if not use.owner}):
+            entry["gives"] = gives
+        sources = {use.source for use in links.uses if not use.owner and use.source is not None}
+        if needs := sorted(number for at in sources if (number := numbers[at]) is not None):
+            entry["needs"] = needs
 
 
 def _literal(entry: dict[str, Any]) -> Iterator[str]:

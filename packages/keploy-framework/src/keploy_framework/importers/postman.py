@@ -85,7 +85,7 @@ def _example(
             asked.text("method", "GET").upper(),
             url,
             tuple((key, _filled(value, values)) for key, value in header_lines(asked, "header")),
-            _filled(_body(asked), values).encode(),
+            _body(asked, values).encode(),
         ),
         response=Response(
             status,
@@ -98,7 +98,7 @@ def _example(
     )
 
 
-def _body(asked: Fields) -> str:
+def _body(asked: Fields, values: Mapping[str, str]) -> str:
     if asked.get("body") is None:
         return ""
     body = asked.nested("body")
@@ -106,13 +106,13 @@ def _body(asked: Fields) -> str:
     if mode == "urlencoded":
         return urlencode(
             [
-                (item.text("key"), item.text("value"))
+                (_filled(item.text("key"), values), _filled(item.text("value"), values))
                 for item in body.items("urlencoded")
                 if not item.truth("disabled")
             ]
         )
     if mode in {"", "raw"}:
-        return body.text("raw")
+        return _filled(body.text("raw"), values)
     raise body.error(f"a body of the mode {mode[:60]!r} cannot be imported; raw ones can", "mode")
 
 

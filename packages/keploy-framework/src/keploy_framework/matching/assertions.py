@@ -6,6 +6,7 @@ Where a case has one, it alone decides: nothing else of the answer is compared, 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from keploy_framework.errors import FormatError
@@ -74,14 +75,14 @@ def assertion_differences(
     for name in wanted:
         value = assertions[name]
         if name.startswith("status_code"):
-            found += _status(name, value, status)
+            broken = _status(name, value, status)
         elif name.startswith("header"):
-            found += _headers(name, value, headers)
+            broken = _headers(name, value, headers)
         elif name == "json_equal":
-            if recorded != body:
-                found.append(_told("body", name, _text(recorded), _text(body)))
+            broken = _equal(recorded, body)
         else:
-            found += _contained(value, body)
+            broken = _contained(value, body)
+        found += [replace(each, asserted=name) for each in broken]
     return found
 
 
@@ -90,6 +91,11 @@ def _told(path: str, name: str, expected: str | int | None, actual: str | int | 
     if actual is None:
         return Difference(path, "missing", expected, None, place)
     return Difference(path, "value", expected, actual, place)
+
+
+def _equal(recorded: bytes, body: bytes) -> Iterator[Difference]:
+    if recorded != body:
+        yield _told("body", "json_equal", _text(recorded), _text(body))
 
 
 def _text(body: bytes) -> str:
@@ -127,6 +133,9 @@ def _headers(name: str, value: object, headers: Headers) -> Iterator[Difference]
         wanted = {
             _word(key): _word(each) for key, each in cast("dict[object, object]", value).items()
         }
+    if name == "header_matches":
+        for pattern in wanted.values():
+            _compiled(pattern)
     for header, expected in wanted.items():
         values = header_values(headers, header)
         actual = ", ".join(values)
@@ -136,9 +145,9 @@ def _headers(name: str, value: object, headers: Headers) -> Iterator[Difference]
             yield _told(f"header.{header}", name, expected, actual)
 
 
-def _matches(pattern: str, actual: str) -> bool:
+def _compiled(pattern: str) -> re.Pattern[str]:
     try:
-        return re.search(pattern, actual) is not None
+        return re.compile(pattern)
     except re.error as error:
         raise FormatError(f"header_matches: {pattern!r:.80} is no pattern: {error}") from None
 
@@ -146,7 +155,7 @@ def _matches(pattern: str, actual: str) -> bool:
 _HOLDS: Final[Mapping[str, Callable[[str, str], bool]]] = {
     "header_equal": lambda expected, actual: expected == actual,
     "header_contains": lambda expected, actual: expected in actual,
-    "header_matches": _matches,
+    "header_matches": lambda expected, actual: _compiled(expected).search(actual) is not None,
 }
 
 

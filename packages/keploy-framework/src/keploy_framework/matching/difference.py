@@ -31,6 +31,8 @@ class Difference:
         expected: What was recorded; None where it is missing.
         actual: What came; None where it is missing.
         place: Where exactly, for people: ``body.items[2].stock``, ``body, line 3``.
+        asserted: The assertion of the test case that does not hold, such as ``status_code_in``;
+            "" for a difference from the recorded answer.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Difference:
     expected: Plain
     actual: Plain
     place: str = ""
+    asserted: str = ""
 
     def __str__(self) -> str:
         """Return one line: the place, what is different, and both values, cut short."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from keploy_framework.noise.kinds import NoiseKind
-    from keploy_framework.noise.rules import Change
+    from keploy_framework.results import CaseDifference
 
 __all__ = ("Evidence", "classify")
 
@@ -60,7 +60,7 @@ class Evidence:
 
 
 def classify(
-    passes: Sequence[Sequence[Change]],
+    passes: Sequence[Sequence[CaseDifference]],
     *,
     proven: bool = True,
     recorded_at: float | None = None,
@@ -91,7 +91,7 @@ def classify(
     if replayed_at and len(replayed_at) != len(passes):
         raise OptionError(f"{len(replayed_at)} times were given for {len(passes)} replays")
     times = (recorded_at, *replayed_at) if recorded_at is not None and replayed_at else ()
-    by_path: dict[str, dict[str, list[Change | None]]] = {}
+    by_path: dict[str, dict[str, list[CaseDifference | None]]] = {}
     for number, differences in enumerate(passes):
         for change in differences:
             places = by_path.setdefault(change.path, {})
@@ -104,7 +104,7 @@ def classify(
 
 
 def _path(
-    path: str, places: list[list[Change | None]], times: Sequence[float], *, proven: bool
+    path: str, places: list[list[CaseDifference | None]], times: Sequence[float], *, proven: bool
 ) -> Evidence:
     """Judge one path: all its places have to be of the same kind."""
     found = [_place(path, changes, times, proven=proven) for changes in places]
@@ -139,7 +139,7 @@ def _joined(path: str, found: list[Evidence], *, proven: bool) -> Evidence:
 
 
 def _place(  # noqa: PLR0911 - one return for each thing that can be the matter
-    path: str, changes: list[Change | None], times: Sequence[float], *, proven: bool
+    path: str, changes: list[CaseDifference | None], times: Sequence[float], *, proven: bool
 ) -> Evidence:
     known = next(change for change in changes if change is not None)
     values = (

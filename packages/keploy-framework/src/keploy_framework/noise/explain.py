@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from keploy_framework.noise.evidence import Evidence
-    from keploy_framework.noise.rules import Change
+    from keploy_framework.results import CaseDifference
 
 __all__ = ("explain", "line", "noise_line")
 
@@ -31,12 +31,16 @@ def line(path: str, patterns: Sequence[str] = ()) -> str:
     return f"{key}: [{quoted}]"
 
 
-def noise_line(difference: Change) -> str:
+def noise_line(difference: CaseDifference) -> str:
     """Return the line that excuses a difference: by a pattern where both values are of one kind.
 
-    A status has none: it is never noise.
+    A status has none: it is never noise. Nor has what a case asserts in so many words.
     """
-    if difference.path in {"status", "method"} or difference.path.startswith("url."):
+    if (
+        difference.asserted
+        or difference.path in {"status", "method"}
+        or difference.path.startswith("url.")
+    ):
         return ""
     if difference.kind == "value":
         old, new = text_of(difference.expected), text_of(difference.actual)
@@ -51,7 +55,7 @@ def noise_line(difference: Change) -> str:
     return line(difference.path)
 
 
-def explain(difference: Change, evidence: Evidence | None = None) -> str:
+def explain(difference: CaseDifference, evidence: Evidence | None = None) -> str:
     """Return a difference in words, with what the replays say of it and the line to paste.
 
     Example:
@@ -61,6 +65,8 @@ def explain(difference: Change, evidence: Evidence | None = None) -> str:
           to ignore it: body.n: []
     """
     lines = [str(difference)]
+    if difference.asserted:
+        lines.append(f"  the case asserts it: {difference.asserted}")
     if evidence is not None:
         note = "unproven: " if evidence.unproven else ""
         lines.append(f"  {note}{evidence.reason}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from keploy_framework.errors import FormatError
 from keploy_framework.noise.kinds import family, text_of, typed
@@ -11,39 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from keploy_framework.noise.kinds import TypedPattern
+    from keploy_framework.results import CaseDifference
 
-__all__ = ("Change", "NoiseRules")
+__all__ = ("NoiseRules",)
 
 _STRUCTURE: Final = frozenset({"missing", "added", "type", "length"})
-
-
-class Change(Protocol):
-    """A difference, as `keploy_framework.matching.Difference` is one."""
-
-    @property
-    def path(self) -> str:
-        """Where, in the words of noise files."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """What: missing, added, type, value, order, length."""
-        ...
-
-    @property
-    def expected(self) -> object:
-        """What was recorded."""
-        ...
-
-    @property
-    def actual(self) -> object:
-        """What came."""
-        ...
-
-    @property
-    def place(self) -> str:
-        """Where exactly, for people."""
-        ...
 
 
 class NoiseRules:
@@ -91,11 +63,26 @@ class NoiseRules:
         """The paths of all rules."""
         return tuple(self._rules)
 
+    def asserts(self, path: str) -> bool:
+        """Say whether a typed rule tells what stays true at a path, or below it.
+
+        Example:
+            >>> rules = NoiseRules({"body.user.id": (r"^(?P<tta_counter>[0-9]+)$",), "body.at": ()})
+            >>> rules.asserts("body.user.id"), rules.asserts("body.user"), rules.asserts("body.at")
+            (True, True, False)
+        """
+        spelled = _spelled(path)
+        return any(
+            (own == spelled or own.startswith(f"{spelled}."))
+            and any(pattern.kind is not None for pattern in patterns)
+            for own, patterns in self._rules.items()
+        )
+
     def __bool__(self) -> bool:
         """Whether there is any rule."""
         return bool(self._rules)
 
-    def __call__(self, difference: Change, /) -> bool:
+    def __call__(self, difference: CaseDifference, /) -> bool:
         """Say whether a difference is noise."""
         if not self._rules:
             return False
@@ -125,7 +112,7 @@ def _compiled(path: str, pattern: str) -> TypedPattern:
     return found
 
 
-def _allowed(patterns: tuple[TypedPattern, ...], difference: Change) -> bool:
+def _allowed(patterns: tuple[TypedPattern, ...], difference: CaseDifference) -> bool:
     if difference.kind == "order":
         return any(pattern.kind == "order" for pattern in patterns)
     if difference.kind in _STRUCTURE:

@@ -196,7 +196,8 @@ def keploy_case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture
 def keploy_target(request: pytest.FixtureRequest) -> Any:
     """What cases run against: define this fixture, or give `--keploy-target`."""
-    from keploy_framework.pytest_plugin.cases import imported_target  # noqa: PLC0415 - when used
+    from keploy_framework.errors import KeployError  # noqa: PLC0415 - when used
+    from keploy_framework.replay.named import named_target  # noqa: PLC0415 - when used
 
     named = cast("str | None", request.config.getoption("--keploy-target"))
     if not named:
@@ -204,7 +205,10 @@ def keploy_target(request: pytest.FixtureRequest) -> Any:
             "there is nothing to run cases against: define a fixture keploy_target that returns "
             "the application, a URL or a Command, or give --keploy-target=module:application"
         )
-    return imported_target(named)
+    try:
+        return named_target(named)
+    except KeployError as error:
+        raise pytest.UsageError(f"--keploy-target: {error}") from error
 
 
 @pytest.fixture

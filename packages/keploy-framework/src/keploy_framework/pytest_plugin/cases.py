@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +12,8 @@ import pytest
 from keploy_framework.errors import KeployError
 from keploy_framework.mock.recordings import recorded_sets
 from keploy_framework.pytest_plugin.names import shortened
-from keploy_framework.replay import replay
+from keploy_framework.replay import replaying
+from keploy_framework.replay.plan import Plans
 from keploy_framework.report import terminal_report
 from keploy_framework.results import TestResults
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from keploy_framework.results import CaseOutcome
 
-__all__ = ("Case", "cases_of", "imported_target")
+__all__ = ("Case", "cases_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,13 @@ class Case:
         folder: The `keploy` folder.
         test_set: The name of its set.
         name: Its name.
+        plans: Reads the recording, once for all cases that share it.
     """
 
     folder: Path
     test_set: str
     name: str
+    plans: Plans = field(default_factory=Plans, repr=False, compare=False)
 
     @property
     def short_name(self) -> str:
@@ -69,7 +70,9 @@ class Case:
     async def acheck(self, target: Any, **options: Any) -> CaseOutcome:
         """Do the same in an async test; see `check`."""
         chosen: dict[str, Any] = {"test_sets": [self.test_set], "cases": [self.name], **options}
-        return self._judged(await replay(target, self.folder, **chosen))
+        async with replaying(target, self.folder, read=self.plans, **chosen) as running:
+            await running.once()
+        return self._judged(running.results())
 
     def _judged(self, results: TestResults) -> CaseOutcome:
         mine = [case for case in results.test_cases if case.name == self.name]
@@ -103,29 +106,14 @@ def cases_of(mark: pytest.Mark, root: Path, where: str) -> list[Case]:
         )
     try:
         sets = recorded_sets(root / mark.args[0])
-        found = [Case(one.path.parent, one.name, name) for one in sets for name in one.case_names()]
+        plans = Plans()
+        found = [
+            Case(one.path.parent, one.name, name, plans)
+            for one in sets
+            for name in one.case_names()
+        ]
     except KeployError as error:
         raise pytest.UsageError(f"{where}: the mark keploy_cases: {error}") from error
     if not found:
         raise pytest.UsageError(f"{where}: there are no test cases in {mark.args[0]}")
-    return found
-
-
-def imported_target(named: str) -> Any:
-    """Return what `--keploy-target` names: a URL, or an application to import.
-
-    Raises:
-        pytest.UsageError: It cannot be imported.
-    """
-    if "://" in named:
-        return named
-    module, _, name = named.partition(":")
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - as it stands in the path
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as above
-    try:
-        found: Any = import_module(module)
-        for part in (name or "app").split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise pytest.UsageError(f"--keploy-target={named}: {error}") from error
     return found

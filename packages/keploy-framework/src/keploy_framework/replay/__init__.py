@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from keploy_framework.replay.accepting import accept, write_noise
     from keploy_framework.replay.command import Command
+    from keploy_framework.replay.keploy_rules import Rules
     from keploy_framework.replay.running import Outbound, Replaying, replay, replaying
     from keploy_framework.replay.twice import NoiseFound, find_noise
 
@@ -16,6 +17,7 @@ __all__ = (
     "NoiseFound",
     "Outbound",
     "Replaying",
+    "Rules",
     "accept",
     "find_noise",
     "replay",
@@ -28,6 +30,7 @@ _PLACES = {
     "NoiseFound": "twice",
     "Outbound": "running",
     "Replaying": "running",
+    "Rules": "keploy_rules",
     "accept": "accepting",
     "find_noise": "twice",
     "replay": "running",

@@ -76,6 +76,8 @@ class SetAnswers:
         self._running: dict[str, CaseCalls] = {}
         self.stray: list[Miss] = []
         """Unanswered calls that belong to no case, as those of the application's start."""
+        self.refused: dict[str, None] = {}
+        """Hosts that were reached for past all recordings, and refused."""
 
     def begin(self, case: str) -> CaseCalls:
         """A case begins."""
@@ -89,6 +91,10 @@ class SetAnswers:
             calls = self._running.pop(case, None)
             played = set(calls.played) if calls is not None else set[str]()
         return tuple(name for name in self._owned.get(case, ()) if name not in played)
+
+    def reached(self, host: str, port: int | None) -> None:
+        """Remember that a host was reached for, and refused."""
+        self.refused[host if port is None else f"{host}:{port}"] = None
 
     def answer(self, request: Request) -> Exchange | Miss:
         """Return the recorded exchange that answers, or why there is none."""

@@ -12,7 +12,7 @@ from keploy_framework.errors import AppStartError
 from keploy_framework.recording.asgi import RecordingMiddleware
 from keploy_framework.recording.clients.failures import Trouble, trouble
 from keploy_framework.recording.memory import MemoryRecorder
-from keploy_framework.replay.target import Answered, trouble_of
+from keploy_framework.replay.target import Answered, kept_of, trouble_of
 from keploy_framework.replay.urls import parts_of
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ASGITarget:
 
     async def play(self, request: Request, recorded: Exchange, speed: float) -> Answered:
         """Send a request. See `Target`."""
-        recorder = MemoryRecorder()
+        recorder = MemoryRecorder(max_body=kept_of(recorded))
         watched = RecordingMiddleware(self._app, recorder)
         websocket = request.url.startswith(("ws:", "wss:"))
         client = _Talker(recorded, speed) if websocket else _Asker(request, recorded)

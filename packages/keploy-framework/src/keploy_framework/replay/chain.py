@@ -7,12 +7,14 @@ them into the requests. A request in which nothing has changed stays as it was, 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
-from keploy_framework.matching import decoded_body
+from keploy_framework.matching import body_kind, decoded_body
 from keploy_framework.model import header_value
 from keploy_framework.noise.kinds import text_of
 from keploy_framework.redact import PLACEHOLDER
@@ -209,10 +211,7 @@ class Chain:
             url = url.replace(use.value, spelled).replace(quote(use.value, safe=""), spelled)
             headers = tuple((name, value.replace(use.value, new)) for name, value in headers)
             if plain:
-                form = "urlencoded" in (header_value(headers, "content-type") or "")
-                plain = plain.replace(use.value.encode(), (spelled if form else new).encode())
-                if form:
-                    plain = plain.replace(quote(use.value, safe="").encode(), spelled.encode())
+                plain = _in_body(plain, header_value(headers, "content-type") or "", use.value, new)
         if plain is not None and plain != body:
             packed = compress(plain, coding) if coding else plain
             body = body if packed is None else packed
@@ -268,6 +267,19 @@ class Chain:
             ((use, new) for use, new in pairs if new is not None and new != use.value),
             key=lambda pair: -len(pair[0].value),
         )
+
+
+def _in_body(body: bytes, content_type: str, value: str, new: str) -> bytes:
+    """Put a value into a body as its kind wants it to be written."""
+    kind = body_kind(content_type, body)
+    if kind == "form":
+        new = quote(new, safe="")
+        body = body.replace(quote(value, safe="").encode(), new.encode())
+    elif kind in {"json", "ndjson"}:
+        new = json.dumps(new, ensure_ascii=False)[1:-1]
+    elif kind == "xml":
+        new = escape(new)
+    return body.replace(value.encode(), new.encode())
 
 
 def _literal(value: str) -> Callable[[re.Match[str]], str]:

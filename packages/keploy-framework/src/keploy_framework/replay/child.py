@@ -5,21 +5,30 @@ Outbound calls are answered by the replay, over a local socket; frozen time is s
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Client
 from typing import TYPE_CHECKING, Any, cast
 
 from keploy_framework.errors import KeployError
+from keploy_framework.recording.network import blocked_network, this_machine
 from keploy_framework.replay.control import (
     ADDRESS_VARIABLE,
+    ALLOW_VARIABLE,
+    BLOCKED,
     CALLS,
     CLOCK,
     FREEZE_VARIABLE,
     HELLO,
     KEY_VARIABLE,
+    LIVE_VARIABLE,
+    RECORD_VARIABLE,
+    TROUBLE,
 )
 
 if TYPE_CHECKING:
@@ -40,18 +49,52 @@ def begin() -> None:
         return
     with _connected() as greeting:
         greeting.send(HELLO)
-    if "KEPLOY_REPLAY_LIVE" not in os.environ:
+    if RECORD_VARIABLE in os.environ:
+        _record(json.loads(os.environ[RECORD_VARIABLE]))
+    if LIVE_VARIABLE not in os.environ:
         from keploy_framework.recording.clients import install  # noqa: PLC0415 - not when calls go out
 
-        patched = install(responder=RemoteAnswers())
-        patched.__enter__()
-        _kept.append(patched)
+        allowed = cast("list[str]", json.loads(os.environ.get(ALLOW_VARIABLE, "[]")))
+        hosts = (*this_machine(), *allowed)
+        _keep(install(responder=RemoteAnswers(), allow_hosts=allowed))
+        _keep(blocked_network(hosts, nearest=lambda host, port: _tell(BLOCKED, host, port)))
     if FREEZE_VARIABLE in os.environ:
         import time_machine  # noqa: PLC0415 - an extra, and only needed here
 
         _keep_time(time_machine)
         if hasattr(os, "register_at_fork"):  # threads do not come along
             os.register_at_fork(after_in_child=lambda: _keep_time(time_machine))
+
+
+def _keep(context: AbstractContextManager[object]) -> None:
+    """Enter what holds as long as the process lives."""
+    context.__enter__()
+    _kept.append(context)
+
+
+def _tell(what: str, *words: object) -> None:
+    """Tell the replay, if it is still there."""
+    with suppress(OSError, EOFError), _connected() as connection:
+        connection.send(what)
+        connection.send(":".join(str(word) for word in words if word is not None))
+
+
+def _record(options: dict[str, Any]) -> None:
+    """Record the calls that go out of this process, into the session of who started it."""
+    from keploy_framework.recording.recorder import Recorder  # noqa: PLC0415 - seldom needed
+
+    # What passes inbound is recorded by who started it, and YAML is made there.
+    recorder = Recorder(**options, outbound="installed", enabled=True, compact=False)
+
+    def end() -> None:
+        if recorder.dropped:
+            _tell(TROUBLE, f"{recorder.dropped} calls were not recorded ({recorder.problem})")
+
+    atexit.register(end)  # before the recorder's own, so that it runs after it
+    try:
+        _keep(recorder)
+    except KeployError as error:
+        _tell(TROUBLE, f"no outbound call is recorded: {error}")
 
 
 class RemoteAnswers:

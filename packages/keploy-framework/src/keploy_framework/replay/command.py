@@ -103,15 +103,27 @@ class CommandTarget:
         turn_calls: Whether its outbound calls are answered from the recording.
         freeze: Whether its time stands still.
         connect_timeout: How long (s) a connection may take.
+        allow_hosts: Hosts that it calls for real where its calls are answered from the recording;
+            this machine is always among them.
+        record: The options of a `Recorder` for its outbound calls; None records none.
     """
 
     def __init__(
-        self, command: Command, *, turn_calls: bool, freeze: bool, connect_timeout: float
+        self,
+        command: Command,
+        *,
+        turn_calls: bool,
+        freeze: bool,
+        connect_timeout: float,
+        allow_hosts: Sequence[str] = (),
+        record: Mapping[str, object] | None = None,
     ) -> None:
         self._command = command
         self._freeze = freeze
         self._url = URLTarget(command.url, connect_timeout=connect_timeout)
-        self.control: Control = Control(turn_calls=turn_calls, freeze=freeze)
+        self.control: Control = Control(
+            turn_calls=turn_calls, freeze=freeze, allow_hosts=allow_hosts, record=record
+        )
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self._listening = False
@@ -153,8 +165,14 @@ class CommandTarget:
             await asyncio.to_thread(self.control.start)
             self._listening = True
         shown = shlex.join(command.arguments)
+        spawning = asyncio.create_task(asyncio.to_thread(self._spawn))
         try:
-            await asyncio.to_thread(self._spawn)
+            await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            # What a thread is about to start cannot be called off: it is stopped when it is there.
+            await asyncio.wait({spawning})
+            await self._stop()
+            raise
         except (OSError, ValueError) as error:
             self._close_output()
             reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -235,7 +253,8 @@ class CommandTarget:
                 )
             if loop.time() > deadline:
                 raise AppStartError(
-                    f"{shown} does not answer at {command.url} after {command.start_timeout:g} s",
+                    f"{shown} does not answer at {command.url} after {command.start_timeout:g} s; "
+                    "is that the port it listens at?",
                     output=await asyncio.to_thread(self._tail),
                 )
             await asyncio.sleep(_LOOK)

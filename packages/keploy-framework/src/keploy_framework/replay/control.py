@@ -6,6 +6,7 @@ who knows a random key can open.
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from multiprocessing.connection import Connection
 
     from keploy_framework.model import Request
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
 
 __all__ = (
     "ADDRESS_VARIABLE",
+    "ALLOW_VARIABLE",
+    "BLOCKED",
     "CALLS",
     "CLOCK",
     "FREEZE_VARIABLE",
     "HELLO",
     "KEY_VARIABLE",
+    "LIVE_VARIABLE",
     "PACKAGE_VARIABLE",
+    "RECORD_VARIABLE",
+    "TROUBLE",
     "Control",
 )
 
@@ -39,7 +45,12 @@ ADDRESS_VARIABLE: Final = "KEPLOY_REPLAY_ADDRESS"
 KEY_VARIABLE: Final = "KEPLOY_REPLAY_KEY"
 FREEZE_VARIABLE: Final = "KEPLOY_REPLAY_FREEZE"
 PACKAGE_VARIABLE: Final = "KEPLOY_REPLAY_PACKAGE"
+LIVE_VARIABLE: Final = "KEPLOY_REPLAY_LIVE"
+ALLOW_VARIABLE: Final = "KEPLOY_REPLAY_ALLOW"
+RECORD_VARIABLE: Final = "KEPLOY_RECORD_OUTBOUND"
 HELLO: Final = "hello"
+BLOCKED: Final = "blocked"
+TROUBLE: Final = "trouble"
 CALLS: Final = "calls"
 CLOCK: Final = "clock"
 
@@ -54,17 +65,32 @@ class Control:
     Args:
         turn_calls: Whether outbound calls of the application are answered here.
         freeze: Whether its time stands still.
+        allow_hosts: Hosts that it may call for real where its calls are answered here.
+        record: The options of a `Recorder` for its outbound calls; None records none.
 
     Attributes:
         responder: Answers the application's calls now; None answers none.
         greeted: Whether any process of the application has loaded the start-up hook.
+        blocked: The hosts that it reached for, and that were refused.
+        trouble: What the start-up hook could not do, one sentence each.
     """
 
-    def __init__(self, *, turn_calls: bool, freeze: bool) -> None:
+    def __init__(
+        self,
+        *,
+        turn_calls: bool,
+        freeze: bool,
+        allow_hosts: Sequence[str] = (),
+        record: Mapping[str, object] | None = None,
+    ) -> None:
         self.responder: Responder | None = None
         self.greeted: bool = False
+        self.blocked: dict[str, None] = {}
+        self.trouble: dict[str, None] = {}
         self._turn_calls = turn_calls
         self._freeze = freeze
+        self._allow_hosts = list(allow_hosts)
+        self._record = record
         self._key = secrets.token_bytes(24)
         self._folder: str | None = None
         self._listener: Listener | None = None
@@ -104,8 +130,12 @@ class Control:
         }
         if self._freeze:
             variables[FREEZE_VARIABLE] = "1"
-        if not self._turn_calls:
-            variables["KEPLOY_REPLAY_LIVE"] = "1"
+        if self._turn_calls:
+            variables[ALLOW_VARIABLE] = json.dumps(self._allow_hosts)
+        else:
+            variables[LIVE_VARIABLE] = "1"
+        if self._record is not None:
+            variables[RECORD_VARIABLE] = json.dumps(self._record)
         return variables
 
     def set_time(self, at: int) -> int:
@@ -165,12 +195,15 @@ class Control:
                 return  # asked by `set_time`
             if what == HELLO:
                 self.greeted = True
+            if what in {BLOCKED, TROUBLE}:
+                told = self.blocked if what == BLOCKED else self.trouble
+                told[str(connection.recv())] = None
             while what == CALLS:
                 request = cast("Request", connection.recv())
                 responder = self.responder
                 connection.send(None if responder is None else responder.answer(request))
-        except (OSError, EOFError):
-            pass
+        except (OSError, EOFError, TypeError):
+            pass  # gone; a TypeError where `close` has taken the handle away from a read
         with self._lock:
             self._open.discard(connection)
         connection.close()

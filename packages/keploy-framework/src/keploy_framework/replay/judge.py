@@ -13,7 +13,9 @@ from keploy_framework.matching import (
     body_differences,
 )
 from keploy_framework.model import Direction, Exchange, Piece, Request, Response, header_value
+from keploy_framework.noise import NoiseRules
 from keploy_framework.recording.clients.failures import Trouble, trouble
+from keploy_framework.replay.asserted import broken, left_standing, with_recorded_names
 from keploy_framework.storage.documents import Document, render
 from keploy_framework.storage.fields import Fields
 from keploy_framework.storage.http import decode_http, encode_http
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from keploy_framework.matching import SameSecrets
     from keploy_framework.model import Message
-    from keploy_framework.noise import NoiseRules
     from keploy_framework.recording.redaction import Redactor
     from keploy_framework.replay.plan import PlannedCase
 
@@ -76,21 +77,22 @@ def judged(
         follows: Says which differences follow from the answers to other cases.
         pieces: Whether the pieces of the answer have to be the recorded ones, not only their bytes.
     """
-    if _is_same(expected, actual) and not case.redacted:
+    if _is_same(expected, actual) and not case.redacted and not case.assertions:
         found = _piece_differences(expected, actual) if pieces else []
         return Verdict(tuple(found), (), None)
     actual = _as_served(expected, actual)
     known = secrets if case.redacted else None
     shown = redact.exchange(actual) if case.redacted else actual
-    excuses = _Excuses(case.noise, follows)
-    found = _compared(case, expected, shown, known, excuses)
+    noise = NoiseRules() if case.keploy is not None else case.noise
+    excuses = _Excuses(noise, follows)
+    found = _counting(case, expected, (actual, shown), known, excuses)
     if pieces and not found:
         found = _piece_differences(expected, shown)
-    if not case.redacted and (found or excuses.excused):
+    if not case.redacted and (found or excuses.excused or case.assertions):
         # What is told of it holds no secret: neither of the recording, nor of the replay.
         shown = redact.exchange(actual)
-        safe = _Excuses(case.noise, follows)
-        told = _compared(case, redact.exchange(expected), shown, None, safe)
+        safe = _Excuses(noise, follows)
+        told = _counting(case, redact.exchange(expected), (shown, shown), None, safe)
         if pieces and not told:
             told = _piece_differences(expected, shown)
         if told and found:
@@ -98,6 +100,37 @@ def judged(
         if safe.excused:
             excuses = safe
     return Verdict(tuple(found), tuple(excuses.excused), shown)
+
+
+def _counting(
+    case: PlannedCase,
+    expected: Exchange,
+    came: tuple[Exchange, Exchange],
+    secrets: SameSecrets | None,
+    excuses: _Excuses,
+) -> list[Difference]:
+    """Return the differences that count: by our rules or Keploy's, or by what the case asserts.
+
+    ``came`` is what came, with its secrets and as it may be told.
+    """
+    actual, shown = came
+    strict = _compared(case, expected, shown, secrets, excuses)
+    if case.keploy is None and not case.assertions:
+        return strict
+    before, now = _comparable(case, expected, shown)
+    if before is None or now is None:
+        return strict
+    named = with_recorded_names(now, secrets)
+    found = strict
+    if case.keploy is not None:
+        paths = [each.path for each in excuses.excused]
+        found = case.keploy.differences(strict, before, named, follows=paths)
+    if case.assertions:
+        raw = named if actual is shown else _comparable(case, expected, actual)[1] or named
+        asserted = broken(case.assertions, before, raw, named)
+        found = [*left_standing([*asserted, *found], case.noise, excuses.follow)]
+    excuses.excused += [each for each in strict if each not in found]
+    return found
 
 
 class _Excuses:
@@ -109,11 +142,21 @@ class _Excuses:
         self.excused: list[Difference] = []
 
     def __call__(self, difference: Difference, /) -> bool:
-        if self._noise(difference) or (self._follows is not None and self._follows(difference)):
-            if difference not in self.excused:
-                self.excused.append(difference)
-            return True
-        return False
+        if not self._noise(difference):
+            return self.follow(difference)
+        self._remember(difference)
+        return True
+
+    def follow(self, difference: Difference) -> bool:
+        """Say whether a difference only follows from earlier answers."""
+        if self._follows is None or not self._follows(difference):
+            return False
+        self._remember(difference)
+        return True
+
+    def _remember(self, difference: Difference) -> None:
+        if difference not in self.excused:
+            self.excused.append(difference)
 
 
 def _is_same(expected: Exchange, actual: Exchange) -> bool:
@@ -126,6 +169,7 @@ def _is_same(expected: Exchange, actual: Exchange) -> bool:
         and a.headers == b.headers
         and a.trailers == b.trailers
         and a.omitted is None
+        and b.omitted is None
         and expected.failure is None
         and actual.failure is None
         and not expected.messages
@@ -160,14 +204,9 @@ def _compared(
     secrets: SameSecrets | None,
     excuses: _Excuses,
 ) -> list[Difference]:
-    before, now = expected.response, actual.response
+    before, now = _comparable(case, expected, actual)
     found: list[Difference] = []
     if before is not None and now is not None:
-        cut = expected.failure is not None and trouble(expected.failure) is Trouble.LEFT
-        if cut:
-            now = _prefix(now, len(before.body))
-        if not case.stored.exact and case.stored.kind == "Http":
-            now = _as_keploy_stores(now, actual)
         rules = _SOCKET if case.is_websocket else _HTTP
         found += answer_differences(before, now, rules=rules, secrets=secrets, excuses=excuses)
         if case.is_websocket:
@@ -177,6 +216,20 @@ def _compared(
     elif before is not None:
         found.append(Difference("status", "missing", before.status, None))
     return found + _failures(expected, actual)
+
+
+def _comparable(
+    case: PlannedCase, expected: Exchange, actual: Exchange
+) -> tuple[Response | None, Response | None]:
+    """Return both answers, the second one with what the first has lost when it was recorded."""
+    before, now = expected.response, actual.response
+    if before is None or now is None:
+        return before, now
+    if expected.failure is not None and trouble(expected.failure) is Trouble.LEFT:
+        now = _prefix(now, len(before.body))
+    if not case.stored.exact and case.stored.kind == "Http":
+        now = _as_keploy_stores(now, actual)
+    return before, now
 
 
 def _failures(expected: Exchange, actual: Exchange) -> list[Difference]:

@@ -11,23 +11,27 @@ from typing import TYPE_CHECKING, Literal
 from keploy_framework.matching import SameSecrets
 from keploy_framework.model import Direction, Exchange, Failure, Request
 from keploy_framework.recording.clients import install
+from keploy_framework.recording.network import blocked_network, this_machine
+from keploy_framework.redact import Redaction
 from keploy_framework.replay.answers import SetAnswers, running_case
 from keploy_framework.replay.chain import Chain
 from keploy_framework.replay.frozen import frozen_at
 from keploy_framework.replay.judge import judged
+from keploy_framework.replay.known_secrets import variable_of
 from keploy_framework.replay.within import CancelledItselfError, TookTooLongError, within
 from keploy_framework.results import CaseOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from keploy_framework.recording.clients.seam import Responder
     from keploy_framework.recording.redaction import Redactor
     from keploy_framework.replay.plan import PlannedCase, PlannedSet
     from keploy_framework.replay.target import Answered, Target
 
-__all__ = ("Player",)
+__all__ = ("Player", "refused")
 
+_MOST = 5
 _BLANK = Request("GET", "http://localhost/")
 
 
@@ -36,12 +40,14 @@ class Player:
 
     Args:
         target: What is replayed against.
-        redact: Takes the secrets out of what is shown, and of calls that are looked up.
+        redact: Takes the secrets out of what is shown, and of calls that are looked up; None takes
+            a new redaction for each pass, since what one has seen decides what it finds.
         workers: How many cases are under way at a time.
         timeout: How long (s) one may take.
         speed: How fast recorded streams are played to the application, and WebSockets' clients.
         freeze: Whether the time of this process stands still.
         outbound: Whether outbound calls of an application in this process are answered.
+        allow_hosts: Hosts that such an application calls for real, besides this machine.
         pieces: Whether the pieces of answers are compared.
         secrets: Values for placeholders in requests.
         tell_responder: Is given what answers the calls of an application elsewhere.
@@ -51,12 +57,13 @@ class Player:
         self,
         target: Target,
         *,
-        redact: Redactor,
+        redact: Redactor | None = None,
         workers: int = 1,
         timeout: float = 30.0,
         speed: float = 0.0,
         freeze: bool = False,
         outbound: Literal["recorded", "live"] = "recorded",
+        allow_hosts: Sequence[str] = (),
         pieces: bool = False,
         secrets: Mapping[str, str] | None = None,
         tell_responder: Callable[[Responder], None] | None = None,
@@ -68,6 +75,7 @@ class Player:
         self._speed = speed
         self._freeze = freeze
         self._recorded = outbound == "recorded"
+        self._allow_hosts = allow_hosts
         self._pieces = pieces
         self._secrets = secrets
         self._tell = tell_responder
@@ -78,7 +86,14 @@ class Player:
         run = _Run(self, planned)
         with ExitStack() as stack:
             if self._recorded and self._target.in_process:
-                stack.enter_context(install(responder=run.answers, speed=self._speed))
+                allowed = self._allow_hosts
+                stack.enter_context(
+                    install(responder=run.answers, speed=self._speed, allow_hosts=allowed)
+                )
+                hosts = (*this_machine(), *allowed)
+                stack.enter_context(
+                    blocked_network(hosts, nearest=run.answers.reached, context=True)
+                )
             elif self._recorded and self._tell is not None:
                 self._tell(run.answers)
             await run.all(self._workers)
@@ -116,7 +131,7 @@ class Player:
         finally:
             running_case.reset(token)
             unplayed = run.answers.end(case.name)
-        trouble = self._safe(trouble)
+        trouble = _safe(trouble, run.redact)
         if actual is None:
             ended = _ended(case, run, status="FAILED", reason=trouble, crashed=True)
             return replace(
@@ -132,7 +147,7 @@ class Player:
             exchange,
             actual,
             secrets=run.secrets,
-            redact=self._redact,
+            redact=run.redact,
             follows=run.chain.follows(case.links),
             pieces=self._pieces,
         )
@@ -157,24 +172,14 @@ class Player:
             path=case.stored.path,
         )
 
-    def _safe(self, trouble: str) -> str:
-        """Return the words of an application without the secrets in them."""
-        if not trouble:
-            return ""
-        failure = Failure("", trouble)
-        told = Exchange("", Direction.INBOUND, _BLANK, None, 0, 0, failure)
-        safe = self._redact.exchange(told).failure
-        return safe.text if safe is not None else ""
-
     @property
     def secrets(self) -> Mapping[str, str] | None:
         """Values for placeholders in requests."""
         return self._secrets
 
-    @property
-    def redact(self) -> Redactor:
-        """Takes secrets out."""
-        return self._redact
+    def redaction(self) -> Redactor:
+        """Return what takes secrets out in one pass."""
+        return self._redact or Redaction.default()
 
     @property
     def recorded(self) -> bool:
@@ -194,7 +199,8 @@ class _Run:
         self._player = player
         self._planned = planned
         self.name: str = planned.name
-        self.answers: SetAnswers = SetAnswers(planned, player.redact)
+        self.redact: Redactor = player.redaction()
+        self.answers: SetAnswers = SetAnswers(planned, self.redact)
         self.chain: Chain = Chain(player.secrets)
         self.secrets: SameSecrets = SameSecrets()
         # Where only some cases were chosen, their numbers stay.
@@ -237,33 +243,65 @@ class _Run:
         """Return what a reader should know."""
         found = [f"{self.name}: {notice}" for notice in self._planned.notices]
         if self._unknown:
-            names = ", ".join(sorted(self._unknown)[:5])
+            unknown = sorted(self._unknown)[:_MOST]
+            variables = ", ".join(map(variable_of, unknown))
             found.append(
-                f"{self.name}: the requests hold secrets that were not stored ({names}); give "
-                "their values with secrets={...} if the application looks at them"
+                f"{self.name}: the requests hold secrets that were not stored "
+                f"({', '.join(unknown)}); if the application looks at them, give their values with "
+                f"secrets={{...}}, or in the environment: {variables}"
             )
-        if self._planned.foreign:
-            kinds = ", ".join(self._planned.foreign)
-            found.append(f"{self.name}: mocks of {kinds} are carried through, they are not played")
+        played = {None, *(case.name for case in self._planned.cases)}
+        for (kind, case), names in self._planned.foreign.items():
+            if case in played:
+                of = f"/{case}" if case is not None else ""
+                found.append(
+                    f"{self.name}{of}: its {kind} mocks are carried through, not played "
+                    f"({_listed(names)}): the application needs what they stand for"
+                )
         if self._planned.mocks and self._player.recorded and not self._player.turns_calls:
             found.append(
                 f"{self.name}: outbound calls of an application behind a URL cannot be answered "
                 "from the recording; give the application itself, or a Command"
             )
+        found += map(refused, self.answers.refused)
         found += [
             f"{self.name}: an outbound call of no case: {miss}" for miss in self.answers.stray
         ]
         return found
 
 
+def _listed(names: tuple[str, ...]) -> str:
+    rest = len(names) - _MOST
+    return ", ".join(names[:_MOST]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def refused(place: str) -> str:
+    """Return what to say of a host that was refused."""
+    host = place.rpartition(":")[0] or place
+    return (
+        f"the application reached for {place}, which no recording answers and the network is "
+        f"blocked for; to let it through: allow_hosts=[{host!r}], or --allow-host {host}"
+    )
+
+
 def _unplayable(case: PlannedCase) -> str:
     exchange = case.exchange
     if exchange is None:
-        return f"cases of the kind {case.stored.kind} are carried through, not replayed"
+        return f"a case of the kind {case.stored.kind} is carried through, not replayed"
     if exchange.request.omitted is not None:
         reason = exchange.request.omitted.reason
         return f"the body of its request was not stored ({reason})"
     return ""
+
+
+def _safe(trouble: str, redact: Redactor) -> str:
+    """Return the words of an application without the secrets in them."""
+    if not trouble:
+        return ""
+    failure = Failure("", trouble)
+    told = Exchange("", Direction.INBOUND, _BLANK, None, 0, 0, failure)
+    safe = redact.exchange(told).failure
+    return safe.text if safe is not None else ""
 
 
 def _ended(

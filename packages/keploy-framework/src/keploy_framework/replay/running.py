@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast, get_args
 
 from keploy_framework.errors import OptionError
 from keploy_framework.recording.asgi import RecordingMiddleware as ASGIRecording
+from keploy_framework.recording.network import AllowedHosts
 from keploy_framework.recording.wsgi import RecordingMiddleware as WSGIRecording
-from keploy_framework.redact import Redaction
 from keploy_framework.replay.asgi_target import ASGITarget
 from keploy_framework.replay.command import Command, CommandTarget
 from keploy_framework.replay.frozen import require_freezing
+from keploy_framework.replay.keploy_rules import Rules
+from keploy_framework.replay.known_secrets import known_secrets
 from keploy_framework.replay.plan import planned
-from keploy_framework.replay.player import Player
+from keploy_framework.replay.player import Player, refused
 from keploy_framework.replay.target import is_asgi
 from keploy_framework.replay.url_target import URLTarget
 from keploy_framework.replay.wsgi_target import WSGITarget
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     AnyTarget: TypeAlias = "ASGIApp | WSGIApplication | str | Command"
     Reset: TypeAlias = "Callable[[], Awaitable[object] | object] | Literal['restart']"
+    Read: TypeAlias = "Callable[[Path | str, Sequence[str], Rules], list[PlannedSet]]"
 
 __all__ = ("Outbound", "Replaying", "replay", "replaying")
 
@@ -58,6 +61,8 @@ async def replay(
     secrets: Mapping[str, str] | None = None,
     redact: Redactor | None = None,
     cases: Sequence[str] = (),
+    rules: Rules = "strict",
+    allow_hosts: Sequence[str] = (),
 ) -> TestResults:
     """Ask an application again what was recorded, and compare its answers with the recorded ones.
 
@@ -85,9 +90,17 @@ async def replay(
             them go. For a URL they always go.
         timeout: How long (s) one case may take.
         pieces: Whether streams have to come in the recorded pieces; their content always counts.
-        secrets: Values for placeholders in requests (`{"[redacted:bearer:1]": "..."}`).
+        secrets: Values for placeholders in requests that no answer hands out, such as a password
+            (`{"[redacted:password:1]": "..."}`). The environment may have them as well: this one
+            as `KEPLOY_SECRET_PASSWORD_1`.
         redact: Takes secrets out of what is reported; None takes the redaction of this package.
         cases: The names of the cases to replay, or `set/name`; none for all.
+        rules: "strict" compares by our own rules; "keploy" forgives what Keploy forgives, with the
+            switches of `keploy.yml` (`ignoreOrdering`, `compareAll`, …). Where a case asserts
+            something in so many words (`status_code_in`, `json_contains`, …), that decides.
+        allow_hosts: Hosts that the application calls for real where its calls are answered from the
+            recording. This machine is always among them, for databases and the like; what else it
+            reaches for through Python's sockets is refused, and told.
 
     Returns:
         The outcome of each case. Without any case, a result that is no success.
@@ -117,6 +130,8 @@ async def replay(
         secrets=secrets,
         redact=redact,
         cases=cases,
+        rules=rules,
+        allow_hosts=allow_hosts,
     ) as running:
         await running.once()
     return running.results()
@@ -134,6 +149,8 @@ class Replaying:
         player: Player,
         reset: Reset | None,
         workers_told: str,
+        rules: Rules,
+        read: Read,
     ) -> None:
         self._target = target
         self._folder = folder
@@ -141,6 +158,8 @@ class Replaying:
         self._cases = cases
         self._player = player
         self._reset = reset
+        self._rules: Rules = rules
+        self._read = read
         self._outcomes: list[CaseOutcome] = []
         self._notices = [workers_told] if workers_told else []
         self._fresh = False
@@ -154,7 +173,8 @@ class Replaying:
         Raises:
             AppStartError: It does not start.
         """
-        self._sets = await asyncio.to_thread(planned, self._folder, self._test_sets)
+        read = asyncio.to_thread(self._read, self._folder, self._test_sets, self._rules)
+        self._sets = [*await read]
         if self._cases:
             self._choose()
         if any(each.cases for each in self._sets):
@@ -182,6 +202,9 @@ class Replaying:
                 "the command did not load our start-up hook (it is no Python, or runs isolated): "
                 "its outbound calls went to the network"
             )
+        if isinstance(self._target, CommandTarget):
+            notices += map(refused, self._target.control.blocked)
+            notices += self._target.control.trouble
         if not self._outcomes:
             notices.append(f"nothing was replayed: there are no test cases in {self._folder}")
         return TestResults.of(
@@ -211,21 +234,15 @@ class Replaying:
     def _choose(self) -> None:
         """Leave only the chosen cases."""
         known: set[str] = set()
-        wanted = set(self._cases)
-        for each in self._sets:
-            for case in each.cases:
-                known |= {case.name, f"{each.name}/{case.name}"} & wanted
+        for place, each in enumerate(self._sets):
+            prefix = f"{each.name}/"
+            chosen = each.chosen(name.removeprefix(prefix) for name in self._cases)
+            there = {case.name for case in chosen.cases}
+            known |= {name for name in self._cases if name.removeprefix(prefix) in there}
+            self._sets[place] = chosen
         unknown = [name for name in self._cases if name not in known]
         if unknown:
             raise OptionError(f"{self._folder} has no test case {unknown[0]!r:.80}")
-        for each in self._sets:
-            kept = [case for case in each.cases if wanted & {case.name, f"{each.name}/{case.name}"}]
-            # What they need of earlier answers comes with them.
-            numbers = {case.number for case in kept}
-            for case in reversed(each.cases):
-                if case.number in numbers:
-                    numbers |= case.links.needs
-            each.cases = [case for case in each.cases if case.number in numbers]
 
 
 @asynccontextmanager
@@ -244,14 +261,23 @@ async def replaying(
     secrets: Mapping[str, str] | None = None,
     redact: Redactor | None = None,
     cases: Sequence[str] = (),
+    rules: Rules = "strict",
+    allow_hosts: Sequence[str] = (),
+    read: Read = planned,
 ) -> AsyncGenerator[Replaying]:
-    """Make an application ready to be replayed against, once or more. See `replay`."""
-    _check(workers, speed, timeout, outbound)
+    """Make an application ready to be replayed against, once or more. See `replay`.
+
+    ``read`` reads the recording: `Plans`, where the same one is replayed many times.
+    """
+    _check(workers, speed, timeout, outbound, rules)
     if isinstance(cases, str):
         raise OptionError(f"cases must be a list of names, not the text {cases!r:.60}")
     if freeze:
         require_freezing()
-    made = _target(target, timeout=timeout, freeze=freeze, outbound=outbound)
+    AllowedHosts(allow_hosts)
+    made = _target(
+        target, timeout=timeout, freeze=freeze, outbound=outbound, allow_hosts=allow_hosts
+    )
     _check_reset(reset, made)
     told = ""
     if workers > 1 and (freeze or (isinstance(made, CommandTarget) and outbound == "recorded")):
@@ -264,17 +290,18 @@ async def replaying(
         workers = 1
     player = Player(
         made,
-        redact=redact or Redaction.default(),
+        redact=redact,
         workers=workers,
         timeout=timeout,
         speed=speed,
         freeze=freeze and not isinstance(made, CommandTarget),
         outbound=outbound,
+        allow_hosts=allow_hosts,
         pieces=pieces,
-        secrets=secrets,
+        secrets=known_secrets(secrets),
         tell_responder=made.answer_with if isinstance(made, CommandTarget) else None,
     )
-    running = Replaying(made, folder, test_sets, cases, player, reset, told)
+    running = Replaying(made, folder, test_sets, cases, player, reset, told, rules, read)
     try:
         await running.start()
         yield running
@@ -282,13 +309,21 @@ async def replaying(
         await made.aclose()
 
 
-def _target(target: AnyTarget, *, timeout: float, freeze: bool, outbound: Outbound) -> Target:
+def _target(
+    target: AnyTarget,
+    *,
+    timeout: float,
+    freeze: bool,
+    outbound: Outbound,
+    allow_hosts: Sequence[str],
+) -> Target:
     if isinstance(target, Command):
         return CommandTarget(
             target,
             turn_calls=outbound == "recorded",
             freeze=freeze,
             connect_timeout=timeout,
+            allow_hosts=allow_hosts,
         )
     if isinstance(target, str):
         if freeze:
@@ -316,7 +351,9 @@ def _check_reset(reset: object, target: Target) -> None:
         )
 
 
-def _check(workers: object, speed: object, timeout: object, outbound: object) -> None:
+def _check(
+    workers: object, speed: object, timeout: object, outbound: object, rules: object
+) -> None:
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise OptionError(f"workers must be a whole number, 1 or more, not {workers!r:.60}")
     if not _number(speed) or not 0 <= cast("float", speed) < math.inf:
@@ -325,6 +362,8 @@ def _check(workers: object, speed: object, timeout: object, outbound: object) ->
         raise OptionError(f"timeout must be seconds, more than 0, not {timeout!r:.60}")
     if outbound not in get_args(Outbound):
         raise OptionError(f'outbound must be "recorded" or "live", not {outbound!r:.60}')
+    if rules not in get_args(Rules):
+        raise OptionError(f'rules must be "strict" or "keploy", not {rules!r:.60}')
 
 
 def _number(value: object) -> bool:

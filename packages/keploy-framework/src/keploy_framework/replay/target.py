@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import inspect
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from keploy_framework.errors import OptionError
 
 if TYPE_CHECKING:
     from keploy_framework.model import Exchange, Request
 
-__all__ = ("Answered", "Target", "is_asgi", "trouble_of")
+__all__ = ("KEPT", "Answered", "Target", "is_asgi", "kept_of", "trouble_of")
 
+KEPT: Final = 64 << 20
+"""How much longer (bytes) than the recorded one an answer may be to be compared by its bytes; of a
+longer one only the length and a digest are."""
+
+_MEASURED: Final = 1 << 20
 _ASGI = 3
 _WSGI = 2
 
@@ -90,10 +95,21 @@ def is_asgi(app: Any) -> bool:
         return True
     if len(free) == _WSGI or any(one.kind is one.VAR_POSITIONAL for one in parameters):
         return False
+    hint = "" if free else "; if it makes the application, give what it returns"
     raise OptionError(
         f"{app!r:.80} takes {len(free)} arguments: an ASGI application takes scope, receive and "
-        "send, a WSGI application environ and start_response"
+        f"send, a WSGI application environ and start_response{hint}"
     )
+
+
+def kept_of(recorded: Exchange) -> int:
+    """Return how many bytes of an answer are kept: few where none of the recorded one are."""
+    response = recorded.response
+    if response is None:
+        return KEPT
+    if response.omitted is not None:
+        return _MEASURED
+    return KEPT + sum(len(piece.data) for piece in response.pieces)
 
 
 def trouble_of(error: BaseException) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from keploy_framework.noise import Evidence
     from keploy_framework.recording.redaction import Redactor
+    from keploy_framework.replay.keploy_rules import Rules
     from keploy_framework.replay.running import AnyTarget, Outbound, Reset
     from keploy_framework.results import CaseDifference, CaseOutcome, TestResults
 
@@ -79,6 +80,8 @@ async def find_noise(
     timeout: float = 30.0,  # noqa: ASYNC109 - of each case, not of this call
     secrets: Mapping[str, str] | None = None,
     redact: Redactor | None = None,
+    rules: Rules = "strict",
+    allow_hosts: Sequence[str] = (),
 ) -> NoiseFound:
     """Replay twice or more, and say which differences are noise, and of which kind.
 
@@ -99,6 +102,8 @@ async def find_noise(
         timeout: See `replay`.
         secrets: See `replay`.
         redact: See `replay`.
+        rules: See `replay`.
+        allow_hosts: See `replay`.
 
     Raises:
         OptionError: An option has a value that it cannot have.
@@ -120,6 +125,8 @@ async def find_noise(
         timeout=timeout,
         secrets=secrets,
         redact=redact,
+        rules=rules,
+        allow_hosts=allow_hosts,
     ) as running:
         for _ in range(passes):
             done += [await running.once()]

@@ -19,7 +19,7 @@ from keploy_framework.recording.clients.failures import Trouble, trouble
 from keploy_framework.recording.frames import BINARY, TEXT, close_frame, frame
 from keploy_framework.recording.memory import MemoryRecorder
 from keploy_framework.recording.tap import ConnectionTap
-from keploy_framework.replay.target import Answered
+from keploy_framework.replay.target import Answered, kept_of
 from keploy_framework.replay.urls import parts_of
 from keploy_framework.replay.wire import request_bytes, upgrade_bytes
 
@@ -95,7 +95,7 @@ class URLTarget:
         if self._prefix:
             request = _below(request, self._prefix)
         websocket = request.url.startswith(("ws:", "wss:"))
-        recorder = _Followed()
+        recorder = _Followed(kept_of(recorded))
         tap = ConnectionTap(recorder, self._parts.scheme, self._parts.host)
         try:
             connection = await self._opened(fresh=websocket or request.method not in _SAFE)
@@ -267,8 +267,8 @@ def _below(request: Request, prefix: str) -> Request:
 class _Followed:
     """A recorder that can be followed while an exchange is under way."""
 
-    def __init__(self) -> None:
-        self._recorder = MemoryRecorder()
+    def __init__(self, max_body: int) -> None:
+        self._recorder = MemoryRecorder(max_body=max_body)
         self.received = 0
         self.heard = 0
         self.switched = False

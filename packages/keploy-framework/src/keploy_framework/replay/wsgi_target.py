@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from keploy_framework.recording.clients.failures import Trouble, trouble
 from keploy_framework.recording.memory import MemoryRecorder
 from keploy_framework.recording.wsgi import RecordingMiddleware
-from keploy_framework.replay.target import Answered, trouble_of
+from keploy_framework.replay.target import Answered, kept_of, trouble_of
 from keploy_framework.replay.urls import parts_of
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class _Worker:
 
 def _called(app: WSGIApplication, request: Request, recorded: Exchange) -> Answered:
     """Act as the server of one request."""
-    recorder = MemoryRecorder()
+    recorder = MemoryRecorder(max_body=kept_of(recorded))
     watched = RecordingMiddleware(app, recorder)
     left = -1
     if recorded.failure is not None and trouble(recorded.failure) is Trouble.LEFT:

@@ -14,6 +14,7 @@ from keploy_framework.report.html_page import html_report
 from keploy_framework.report.junit import junit_report
 from keploy_framework.report.keploy_files import write_report
 from keploy_framework.report.markdown import markdown_report
+from keploy_framework.report.reread import reread_results
 from keploy_framework.report.risk import Assessment, Drift, Risk, assess, drift
 from keploy_framework.report.safe import safe_results
 from keploy_framework.report.terminal import terminal_report, wants_color
@@ -33,6 +34,7 @@ __all__ = (
     "junit_report",
     "markdown_report",
     "read_report",
+    "reread_results",
     "run_names",
     "safe_results",
     "terminal_report",

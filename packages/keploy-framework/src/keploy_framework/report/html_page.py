@@ -39,8 +39,10 @@ h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2r
   background: var(--line); }
 .bar i { display: block; } .bar .p { background: var(--good); } .bar .f { background: var(--bad); }
 table { border-collapse: collapse; width: 100%; } .wide { overflow-x: auto; }
-th, td { text-align: left; padding: .35rem .7rem; border-bottom: 1px solid var(--line); }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .35rem .7rem; border-bottom: 1px solid var(--line);
+  overflow-wrap: anywhere; min-width: 4.5rem; }
+th, .s { overflow-wrap: normal; }
+td.n, th.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
 details { border: 1px solid var(--line); border-radius: .4rem; margin: .5rem 0; }
 summary { cursor: pointer; padding: .5rem .8rem; overflow-wrap: anywhere; }
 .in { padding: 0 .8rem .8rem; } .place { margin-top: .8rem; }
@@ -49,6 +51,8 @@ pre { background: var(--box); border-radius: .3rem; padding: .5rem .7rem; margin
 pre span { display: block; }
 pre .old { background: var(--old); } pre .new { background: var(--new); }
 .tag { border: 1px solid currentColor; border-radius: .3rem; padding: 0 .4rem; font-size: .8rem; }
+@media print { details::details-content { content-visibility: visible; display: block;
+  block-size: auto; } details > .in { display: block; } }
 """
 
 
@@ -128,6 +132,8 @@ def _difference(found: CaseDifference) -> Iterator[str]:
     ]
     yield f'<div class="place">{_text(found.place or found.path)}: {_text(found.kind)}</div>'
     yield f"<pre>{''.join(spans)}</pre>"
+    if found.asserted:
+        yield f'<div class="dim">the case asserts it: <code>{_text(found.asserted)}</code></div>'
     if hint := hint_line(found):
         yield f'<div class="dim">to ignore it: <code>{_text(hint)}</code></div>'
 
@@ -140,7 +146,7 @@ def _table(results: TestResults) -> Iterator[str]:
             if case.test_set == name:
                 look = {"PASSED": "good", "IGNORED": "dim"}.get(case.status, "bad")
                 yield f"<tr><td>{_text(case.name)}</td><td>{_text(asked(case))}</td>"
-                yield f'<td class="{look}">{case.status}</td>'
+                yield f'<td class="s {look}">{case.status}</td>'
                 yield f'<td class="n">{duration(case.ended_at - case.started_at)}</td></tr>'
         yield "</table></div>"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from typing import TYPE_CHECKING, Final
 
 from keploy_framework.report.risk import assess, drift
@@ -76,12 +77,15 @@ def _failure(case: CaseOutcome) -> Iterator[str]:
     lines: list[str] = []
     hints: dict[str, None] = {}
     for found in case.differences:
-        lines.append(f"@@ {found.place or found.path}: {found.kind} @@")
+        told = f" (asserted: {found.asserted})" if found.asserted else ""
+        lines.append(f"@@ {found.place or found.path}: {found.kind}{told} @@")
         lines += [f"{sign}{line}" for sign, line in changed_lines(found)]
         hints.setdefault(hint_line(found))
     for call in case.unanswered:
         lines += [f"! {line}" for line in str(call).splitlines()]
-    yield f"<details><summary>{_cell(case.id)} (risk {assess(case).risk})</summary>"
+    # Up to the blank line this is HTML: a backslash would be shown.
+    name = escape(" ".join(plain_text(case.id).split()))
+    yield f"<details><summary>{name} (risk {assess(case).risk})</summary>"
     yield ""
     if where := asked(case):
         yield f"{_cell(where)}\n"

@@ -95,6 +95,7 @@ def _difference(redact: Redaction, found: CaseDifference) -> Difference:
         _value(redact, found.path, found.expected),
         _value(redact, found.path, found.actual),
         found.place,
+        found.asserted,
     )
 
 

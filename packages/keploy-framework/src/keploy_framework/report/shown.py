@@ -35,13 +35,14 @@ def plain_text(text: str) -> str:
 def duration(nanoseconds: int) -> str:
     """Return a span of time as people say it.
 
-    >>> [duration(span) for span in (0, 900_000, 12_000_000, 1_500_000_000, 61_000_000_000)]
-    ['0 ms', '0.9 ms', '12 ms', '1.5 s', '61 s']
+    >>> [duration(span) for span in (0, 9, 900_000, 12_000_000, 1_500_000_000, 1_234_000_000_000)]
+    ['0 ms', '0 ms', '0.9 ms', '12 ms', '1.5 s', '1234 s']
     """
     milliseconds = max(0, nanoseconds) / 1_000_000
     if milliseconds < 1000:  # noqa: PLR2004 - a second
-        return f"{milliseconds:.2g} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"  # noqa: PLR2004 - two digits
-    return f"{milliseconds / 1000:.3g} s"
+        return f"{round(milliseconds, 2):.2g} ms" if milliseconds < 10 else f"{milliseconds:.0f} ms"  # noqa: PLR2004 - two digits
+    seconds = milliseconds / 1000
+    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"  # noqa: PLR2004 - three digits
 
 
 def headline(results: TestResults) -> str:

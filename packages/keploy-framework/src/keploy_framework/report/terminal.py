@@ -115,5 +115,7 @@ def _difference(found: CaseDifference, paint: _Paint) -> Iterator[str]:
     for sign, line in changed_lines(found):
         text = f"      {sign} {plain_text(line)}"
         yield paint({"-": "red", "+": "green"}[sign], text) if sign.strip() else text
+    if found.asserted:
+        yield paint("dim", f"      the case asserts it: {found.asserted}")
     if hint := hint_line(found):
         yield paint("dim", f"      to ignore it: {plain_text(hint)}")

@@ -12,9 +12,9 @@ from keploy_framework.model import Direction
 from keploy_framework.storage.documents import read_documents, render, replace_file
 from keploy_framework.storage.fields import Fields
 from keploy_framework.storage.http import VERSION, decode_http
-from keploy_framework.storage.index import case_files, glance, only
+from keploy_framework.storage.index import MOCK_SIDECAR, case_index, only
 from keploy_framework.storage.mappings import decode_mappings
-from keploy_framework.storage.names import RESERVED, check_set_name, name_number, next_set_name
+from keploy_framework.storage.names import RESERVED, check_set_name, next_set_name
 from keploy_framework.storage.sidecar import decode_sidecar, digest_of
 from keploy_framework.storage.stored import StoredCase, StoredMock
 
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ("KeployFolder", "TestSet")
 
-MOCK_SIDECAR = "mocks"
-_STARTED = re.compile(rb"^started_at: (\d+)$", re.MULTILINE)
-_ENDED = re.compile(rb"^ended_at: (\d+)$", re.MULTILINE)
 _MOCK_VERSIONS = frozenset({VERSION, "api.keploy.io/v1beta2"})
 
 
@@ -116,7 +113,7 @@ class TestSet:
             FormatError: Two files hold cases of the same name, or a file is damaged.
         """
         if self._index is None:
-            self._index = self._read_index()
+            self._index = case_index(self.path, self.folder.format, self.notices)
         return tuple(self._index)
 
     def __iter__(self) -> Iterator[StoredCase]:
@@ -132,9 +129,10 @@ class TestSet:
             LookupError: There is none of this name.
             FormatError: Its file is damaged.
         """
-        if name not in self.case_names():
+        self.case_names()
+        path = cast("dict[str, Path]", self._index).get(name)
+        if path is None:
             raise LookupError(f"{self.path} holds no test case {name!r:.80}")
-        path = cast("dict[str, Path]", self._index)[name]
         if path.parent.name == "tta":
             fields = self._sidecar(path)
             exchange = decode_sidecar(fields, self._asset)
@@ -245,44 +243,6 @@ class TestSet:
     def _sidecar(self, path: Path) -> Fields:
         document = only(read_documents(path), path)
         return Fields(document.tree, str(path), document.data)
-
-    def _read_index(self) -> dict[str, Path]:
-        """Find the cases and their order."""
-        keys: dict[str, tuple[int, int, int, str]] = {}
-        paths: dict[str, Path] = {}
-        tests = self.path / "tests"
-        # Recordings of 2023 have their cases beside the mocks.
-        places = [tests] if tests.is_dir() else [self.path]
-        for place in places:
-            for path in case_files(place, self.folder.format):
-                if place is self.path and not path.name.startswith("test-"):
-                    continue
-                name, order = glance(path)
-                if name in paths:
-                    raise FormatError(
-                        f"the name {name!r:.80} is also that of {paths[name].name}; "
-                        "two test cases cannot share one",
-                        path=str(path),
-                    )
-                paths[name] = path
-                keys[name] = order
-        sidecars = self.path / "tta"
-        for path in sorted(sidecars.glob("*.yaml")) if sidecars.is_dir() else ():
-            if path.stem in paths or path.stem == MOCK_SIDECAR:
-                continue
-            data = path.read_bytes()
-            if re.search(rb"^digest: ", data, re.MULTILINE):
-                self.notices.append(f"{path} is ignored: its test case is gone")
-                continue
-            started, ended = _STARTED.search(data), _ENDED.search(data)
-            paths[path.stem] = path
-            keys[path.stem] = (
-                int(started[1]) if started else 0,
-                int(ended[1]) if ended else 0,
-                name_number(path.stem),
-                path.stem,
-            )
-        return {name: paths[name] for name in sorted(paths, key=lambda name: keys[name])}
 
     def _read_mocks(self) -> Iterator[StoredMock]:
         path = self._twin("mocks")

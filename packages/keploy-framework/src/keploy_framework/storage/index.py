@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keploy_framework.errors import FormatError, OptionError
 from keploy_framework.storage.documents import read_documents
@@ -17,13 +17,64 @@ if TYPE_CHECKING:
 
     from keploy_framework.storage.documents import Document, Format
 
-__all__ = ("case_files", "glance", "only")
+__all__ = ("MOCK_SIDECAR", "case_index", "only")
 
-_NAME = re.compile(rb"^name: *(.*?) *$", re.MULTILINE)
-_TIME = re.compile(rb"^( +)timestamp: *[\"']?([^\"'\n]+?)[\"']? *$", re.MULTILINE)
+MOCK_SIDECAR: Final = "mocks"
+"""The name of the sidecar of all mocks of a set."""
+
+_NAME = re.compile(rb"^name: *(.*?) *\r?$", re.MULTILINE)
+_TIME = re.compile(rb"^( +)timestamp: *[\"']?([^\"'\r\n]+?)[\"']? *\r?$", re.MULTILINE)
+_STARTED = re.compile(rb"^started_at: (\d+)\r?$", re.MULTILINE)
+_ENDED = re.compile(rb"^ended_at: (\d+)\r?$", re.MULTILINE)
 
 
-def glance(path: Path) -> tuple[str, tuple[int, int, int, str]]:
+def case_index(folder: Path, preferred: Format, notices: list[str]) -> dict[str, Path]:
+    """Return the cases of a set, each with its file, in the order in which they are replayed.
+
+    Args:
+        folder: The folder of the set.
+        preferred: Which of twins in YAML and JSON counts.
+        notices: Gets what a reader should know, such as a sidecar whose case is gone.
+
+    Raises:
+        FormatError: Two files hold cases of the same name, or a file is damaged.
+    """
+    keys: dict[str, tuple[int, int, int, str]] = {}
+    paths: dict[str, Path] = {}
+    tests = folder / "tests"
+    # Recordings of 2023 have their cases beside the mocks.
+    place = tests if tests.is_dir() else folder
+    for path in _case_files(place, preferred):
+        if place is folder and not path.name.startswith("test-"):
+            continue
+        name, order = _glance(path)
+        if name in paths:
+            raise FormatError(
+                f"the name {name!r:.80} is also that of {paths[name].name}; "
+                "two test cases cannot share one",
+                path=str(path),
+            )
+        paths[name], keys[name] = path, order
+    sidecars = folder / "tta"
+    for path in sorted(sidecars.glob("*.yaml")) if sidecars.is_dir() else ():
+        if path.stem in paths or path.stem == MOCK_SIDECAR:
+            continue
+        data = path.read_bytes()
+        if re.search(rb"^digest: ", data, re.MULTILINE):
+            notices.append(f"{path} is ignored: its test case is gone")
+            continue
+        started, ended = _STARTED.search(data), _ENDED.search(data)
+        paths[path.stem] = path
+        keys[path.stem] = (
+            int(started[1]) if started else 0,
+            int(ended[1]) if ended else 0,
+            name_number(path.stem),
+            path.stem,
+        )
+    return {name: paths[name] for name in sorted(paths, key=lambda name: keys[name])}
+
+
+def _glance(path: Path) -> tuple[str, tuple[int, int, int, str]]:
     """Return the name and the place in the order of a case, without reading all of its file.
 
     The timestamps are those two that stand equally deep at the indent of the file; where a file is
@@ -61,7 +112,7 @@ def _checked(name: str, stem: str, path: Path) -> str:
     return name or stem
 
 
-def case_files(folder: Path, preferred: Format) -> Iterator[Path]:
+def _case_files(folder: Path, preferred: Format) -> Iterator[Path]:
     """Yield the case files of a folder; of twins only the preferred one."""
     other = "json" if preferred == "yaml" else "yaml"
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ("SIDECAR_VERSION", "LongFile", "decode_sidecar", "digest_of", "encode_sidecar")
 
 SIDECAR_VERSION = "keploy-framework/1"
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 LongFile = tuple[str, "Sequence[tuple[float, int]]"]
 """A long body in a file: its path in the `keploy` folder, the times and lengths of its pieces."""
@@ -47,8 +48,7 @@ def digest_of(tree: Tree) -> str:
     parts: Tree = {}
     if isinstance(spec, dict):
         parts = {name: spec.get(name) for name in ("req", "resp")}
-    text = json.dumps(_plain(parts), sort_keys=True, separators=(",", ":"))
-    return f"sha256:{sha256(text.encode()).hexdigest()}"
+    return f"sha256:{sha256(_encode(_plain(parts)).encode()).hexdigest()}"
 
 
 def encode_sidecar(  # noqa: C901 - one branch for each part that may be absent
@@ -171,6 +171,12 @@ def _decode_response(fields: Fields, read_asset: Callable[[Fields, str], bytes])
             end = start + item.number("size")
             pieces.append(Piece(item.real("at"), bytes(whole[start:end])))
             start = end
+        if start != len(whole):
+            raise answered.error(
+                f"the file {path} has {len(whole)} bytes, its pieces have {start}: it was cut off "
+                "or changed",
+                "file",
+            )
     else:
         pieces = [Piece(item.real("at"), as_bytes(item.content("data"))) for item in items]
     return Response(

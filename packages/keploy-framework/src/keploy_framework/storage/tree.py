@@ -62,6 +62,8 @@ _TIMESTAMP = re.compile(
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLS = frozenset({"true", "True", "TRUE", "false", "False", "FALSE"})
 _STARTS = frozenset("-+.0123456789tTfFnN~")
+_SPECIAL = _STARTS | {"<"}
+"""How a plain scalar begins that may mean something else than its text."""
 
 
 class Plain(str):
@@ -143,13 +145,16 @@ def load_placed(data: bytes, path: str) -> Iterator[tuple[int, Tree]]:
     """
     text = _decoded(data, path)
     parser: Any = PARSER(text)
+    next_event = parser.get_event
     build = _Builder(path)
     line = 1
     try:
         while True:
-            event: Any = parser.get_event()
+            event: Any = next_event()
             kind = cast("type[object]", type(event))
-            if kind is DocumentStartEvent:
+            if kind is ScalarEvent and event.tag is None and event.anchor is None:
+                build.scalar(event.value, event.implicit[0])  # three events of four
+            elif kind is DocumentStartEvent:
                 line = event.start_mark.line + 1
             elif kind is DocumentEndEvent:
                 value = build.finish()
@@ -230,20 +235,24 @@ class _Builder:
         self._count = 0
         return cast("Tree", value)
 
-    def take(self, kind: type[object], event: Any) -> None:  # noqa: C901, PLR0912 - one branch for each kind
+    def scalar(self, text: str, plain: bool) -> None:  # noqa: FBT001 - as the parser says it
+        """Take a scalar without tag and anchor."""
+        self._count += 1
+        value = self._meant(text) if plain and (not text or text[0] in _SPECIAL) else text
+        if self._open:
+            self._open[-1][1].append(value)
+        else:
+            self._value = value
+
+    def take(self, kind: type[object], event: Any) -> None:  # noqa: C901 - one branch for each kind
         """Take the next event."""
         self._count += 1
         if kind is ScalarEvent:
             value: Any = event.value
-            implicit, _ = event.implicit
             if event.tag is not None and event.tag != "!":
                 value = self._tagged(event)
-            elif implicit and (
-                value in _NULLS or (value[0] in _STARTS and not is_text_in_yaml(value))
-            ):
-                value = None if value in _NULLS else Plain(value)
-            elif implicit and value == "<<" and self._expects_key():
-                value = _MERGE
+            elif event.implicit[0]:
+                value = self._meant(value)
             if event.anchor:
                 self._anchors[event.anchor] = (value, 1)
             self._put(value)
@@ -270,6 +279,14 @@ class _Builder:
             if self._count > _MOST_NODES:
                 raise self._error("its aliases unfold without bound", event)
             self._put(value)
+
+    def _meant(self, text: str) -> Any:
+        """Return what a plain scalar means."""
+        if text in _NULLS:
+            return None
+        if text[0] in _STARTS and not is_text_in_yaml(text):
+            return Plain(text)
+        return _MERGE if text == "<<" and self._expects_key() else text
 
     def _expects_key(self) -> bool:
         return bool(self._open) and self._open[-1][0] and len(self._open[-1][1]) % 2 == 0

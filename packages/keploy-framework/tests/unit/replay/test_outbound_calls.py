@@ -13,8 +13,10 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from keploy_framework.errors import KeployError
 from keploy_framework.model import Direction, Exchange, Piece, Request
 from keploy_framework.model import Response as Answer
+from keploy_framework.recording.network import blocked_network
 from keploy_framework.replay import replay
 from keploy_framework.storage.folder import KeployFolder
 
@@ -172,6 +174,38 @@ async def test_mocks_without_a_mapping_belong_to_the_case_of_their_time(
     side.unlink()
     results = await replay(teller(), folder)
     assert [case.played for case in results.test_cases] == [("mock-0",), ("mock-1",), ("mock-2",)]
+
+
+async def test_what_goes_past_all_clients_is_refused_and_told(folder: Path, record: Record) -> None:
+    """A socket that no recording answers is not opened; where the test itself calls, it may be."""
+
+    async def reach(_: Asked) -> Response:
+        try:
+            await asyncio.open_connection("192.0.2.1", 9)
+        except KeployError as error:
+            return JSONResponse({"error": type(error).__name__})
+        return JSONResponse({})
+
+    async def local(_: Asked) -> Response:
+        connection = await asyncio.open_connection("127.0.0.1", port)
+        connection[1].close()
+        return JSONResponse({})
+
+    async def ask(client: httpx.AsyncClient) -> None:
+        await client.get("/reach")
+        await client.get("/local")
+
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    port = int(server.sockets[0].getsockname()[1])
+    app = Starlette(routes=[Route("/reach", reach), Route("/local", local)])
+    async with server:
+        with blocked_network(["127.0.0.1"]):
+            await record(app, ask)
+        results = await replay(app, folder)
+        assert results.is_success, results
+        (notice,) = results.notices
+        assert "192.0.2.1:9" in notice
+        assert "allow_hosts=['192.0.2.1']" in notice
 
 
 async def _with_mocks(folder: Path) -> None:

@@ -1,0 +1,67 @@
+"""A command that is started for a replay never outlives the call that started it."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keploy_framework.replay.command import Command, CommandTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Waiting(Mapping[str, str]):
+    """An environment that is read only when it may be: the process is started behind it."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def __iter__(self) -> Iterator[str]:
+        self.reached.set()
+        assert self.go_on.wait(20)
+        return iter(())
+
+    def __getitem__(self, name: str) -> str:
+        raise KeyError(name)
+
+    def __len__(self) -> int:
+        return 0
+
+
+async def test_a_start_that_is_cancelled_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also when it is cancelled while a thread is about to start it."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Seen(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+
+    monkeypatch.setattr("keploy_framework.replay.command.subprocess.Popen", Seen)
+    environment = Waiting()
+    command = Command(
+        [sys.executable, "-c", "import time; time.sleep(60)"],
+        port=1, env=environment, stop_timeout=20,
+    )  # fmt: skip
+    target = CommandTarget(command, turn_calls=False, freeze=False, connect_timeout=1)
+    task = asyncio.create_task(target.start())
+    await asyncio.to_thread(environment.reached.wait, 20)
+    task.cancel()
+    await asyncio.sleep(0)
+    environment.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await target.aclose()
+
+    (process,) = started
+    assert process.returncode is not None
