@@ -49,14 +49,16 @@ class Place(NamedTuple):
 def composed(path: Path) -> tuple[list[str], list[Place]]:
     """Return the lines of a script as the server gets it, and where each comes from."""
     lines = path.read_text("utf-8").split("\n")
-    name = f"{path.parents[1].name}/{path.name}"
-    places = [Place(name, number) for number in range(1, len(lines) + 1)]
+    file = f"{path.parents[1].name}/{path.name}"
+    places = [Place(file, number) for number in range(1, len(lines) + 1)]
     if not lines[0].startswith("--! "):
         return lines, places
     all_lines: list[str] = []
     all_places: list[Place] = []
     for part in lines[0].split()[1:]:
-        more, their = composed(path.with_name(f"{part}.lua"))
+        elsewhere, _, name = part.rpartition("/")
+        folder = PACKAGE / elsewhere / "lua" if elsewhere else path.parent
+        more, their = composed(folder / f"{name}.lua")
         all_lines += more
         all_places += their
     return all_lines + lines[1:], all_places + places[1:]

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import logging
 import runpy
 import sys
 import uuid
@@ -29,6 +30,12 @@ def load(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(autouse=True)
+def level_as_before(caplog: pytest.LogCaptureFixture) -> None:
+    """Put the level of the package's logger back: an example, as a program may, sets one."""
+    caplog.set_level(logging.NOTSET, "tta_agent_coordination")
 
 
 @pytest.fixture(params=["memory", "redis"])

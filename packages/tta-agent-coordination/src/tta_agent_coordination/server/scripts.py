@@ -1,8 +1,8 @@
 """Running the Lua scripts that lie in the folders `lua/`, beside the modules that call them.
 
-A script whose first line is `--! a b` begins with the text of `a.lua` and `b.lua`. Scripts are
-called by their digest; a server that does not know it (new, restarted, or flushed) is given the
-text once.
+A script whose first line is `--! a b` begins with the text of `a.lua` and `b.lua`; `--! server/a`
+names one of another folder. Scripts are called by their digest; a server that does not know it
+(new, restarted, or flushed) is given the text once.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ GRACE = 3.0
 
 
 def _text(folder: Traversable, name: str) -> str:
+    elsewhere, _, name = name.rpartition("/")
+    if elsewhere:
+        folder = files("tta_agent_coordination") / elsewhere / "lua"
     text = (folder / f"{name}.lua").read_text("utf-8")
     first, _, rest = text.partition("\n")
     if not first.startswith("--! "):

@@ -1,5 +1,5 @@
+--! server/clock
 -- What all scripts share. KEYS[1] is `{prefix:type}`: all mailboxes of a type live in one hash slot.
--- ARGV[1] is the time in milliseconds; empty asks the server (only tests give it).
 --
 -- Keys of a mailbox M = `{prefix:type}:m:<name>`:
 --   M:r9 M:r5 M:r1  lists: what is ready, oldest at the head; an element is a whole entry
@@ -21,20 +21,7 @@
 --                   o whether ordering keys are in use, b how many messages wait for those
 -- Besides, for the type: `{prefix:type}:i:<request>` inboxes, `{prefix:type}:q:<request>` answers of
 -- rare calls. PEXPIRE only clears away what nobody will read again; no answer depends on it.
-local call = redis.call
 local base = KEYS[1]
-local now
-if ARGV[1] == '' then
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-else
-  now = tonumber(ARGV[1])
-end
-
-local function ms(number) -- Lua would write large numbers with an exponent
-  return string.format('%.0f', number)
-end
-
 local LEVELS = { '9', '5', '1' }
 local HOUR, DAY = 3600000, 86400000
 local KEEP = 120000 -- garbage is cleared this long after its last use; clients resend for 59 s

@@ -1,5 +1,5 @@
--- What the scripts of the registry share. KEYS[1] is `{prefix:*registry}`. ARGV[1] is the time in ms;
--- empty asks the server (only tests give it).
+--! server/clock
+-- What the scripts of the registry share. KEYS[1] is `{prefix:*registry}`.
 --
 -- Keys, R = KEYS[1]:
 --   R:n      hash: agents: the nonce of the registration that holds now
@@ -19,20 +19,7 @@
 -- While agents live, something runs here all the time. If nothing has for half a time to live, it is not
 -- the agents that were silent, but the server or the net: whoever was alive when it began then has a
 -- whole time to live to say so.
-local call = redis.call
 local R = KEYS[1]
-local now
-if ARGV[1] == '' then
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-else
-  now = tonumber(ARGV[1])
-end
-
-local function ms(number) -- Lua would write large numbers with an exponent
-  return string.format('%.0f', number)
-end
-
 local KEEP = 120000 -- a client repeats a call by itself for up to 59 s
 local OVER = 3600000 -- so long a nonce that is over is known
 local UNUSED = 30 * 86400000

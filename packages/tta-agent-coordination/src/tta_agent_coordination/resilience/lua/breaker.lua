@@ -1,7 +1,8 @@
+--! server/clock
 -- What the scripts of circuit breakers share. KEYS[1] is `{prefix:*breaker:<name>}:<configuration>`.
--- ARGV: the time in ms (empty asks the server; only tests give it), then the configuration: failures in
--- a row that open it, rates of failed and of slow calls, calls or ms of the window, calls it must hold,
--- ms open, probes at a time, probes that close it, ms half-open, ms of a probe's lease; empty: without.
+-- ARGV: the time, then the configuration: failures in a row that open it, rates of failed and of slow
+-- calls, calls or ms of the window, calls it must hold, ms open, probes at a time, probes that close it,
+-- ms half-open, ms of a probe's lease; empty: without.
 --
 -- Keys, B = KEYS[1]:
 --   B:s  hash: st state (`c` closed, `o` open, `h` half-open), g generation, at since when, f failures in
@@ -11,20 +12,7 @@
 --   B:d  zset: tokens whose result has counted, by time: a repeated call finds its own
 --   B:w  the window: a list of marks (1 failed + 2 slow), or a hash of tenths of the time
 -- Each change of state begins a new generation, and a result counts only in its own.
-local call = redis.call
 local B = KEYS[1]
-local now
-if ARGV[1] == '' then
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-else
-  now = tonumber(ARGV[1])
-end
-
-local function ms(number) -- Lua would write large numbers with an exponent
-  return string.format('%.0f', number)
-end
-
 local config = {
   threshold = tonumber(ARGV[2]), failed = tonumber(ARGV[3]), slow = tonumber(ARGV[4]),
   calls = tonumber(ARGV[5]), span = tonumber(ARGV[6]), minimum = tonumber(ARGV[7]),

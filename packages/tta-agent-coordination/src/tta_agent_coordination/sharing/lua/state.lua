@@ -1,5 +1,5 @@
--- What the scripts of shared state share. KEYS[1] is `{prefix:*state:<key>}`. ARGV[1] is the time in ms;
--- empty asks the server (only tests give it).
+--! server/clock
+-- What the scripts of shared state share. KEYS[1] is `{prefix:*state:<key>}`.
 --
 -- Keys, K = KEYS[1]:
 --   K:v      hash: n version, b body (absent: nothing is there), x when that ends (0: it does not)
@@ -8,20 +8,7 @@
 --   K:o:<w>  inbox of a parked watcher: a note to look again
 -- A version is the time of its making, or one more than the last: so versions only grow, also after
 -- everything about a key was cleared away. PEXPIRE does no more than that.
-local call = redis.call
 local K = KEYS[1]
-local now
-if ARGV[1] == '' then
-  local time = call('TIME')
-  now = time[1] * 1000 + math.floor(time[2] / 1000)
-else
-  now = tonumber(ARGV[1])
-end
-
-local function ms(number) -- Lua would write large numbers with an exponent
-  return string.format('%.0f', number)
-end
-
 local KEEP = 120000 -- a client repeats a call by itself for up to 59 s
 local V, Q, W = K .. ':v', K .. ':q', K .. ':w'
 local seen = call('HMGET', V, 'n', 'b', 'x')
