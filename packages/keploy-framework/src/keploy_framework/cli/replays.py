@@ -39,7 +39,10 @@ def replay_cases(options: argparse.Namespace) -> int:
         for name in written:
             say(f"{name}: {', '.join(found.noise[name])} is noise")
         for name in found.unproven:
-            say(f"{name}: unproven, since nothing puts the state back")
+            say(
+                f"{name}: unproven, since nothing puts back what a case before changed; --restart "
+                "starts the application anew before each pass"
+            )
         return 0 if found.results.total else _NOTHING
     results = asyncio.run(replay(target, options.folder, speed=options.speed, **chosen))
     text = terminal_report(results, color=wants_color(), verbose=options.verbose)
