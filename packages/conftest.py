@@ -19,6 +19,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
     phases=[phase for phase in Phase if phase is not Phase.explain],
 )
+# Where a suite is run once more in another environment, a few examples show what differs there.
+settings.register_profile("again", settings.get_profile("busy"), max_examples=20)
 settings.load_profile("busy")
 
 

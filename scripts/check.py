@@ -33,7 +33,7 @@ PROCESSES = str(min((os.cpu_count() or 1) + 1, 8))
 PARALLEL = ("-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder")
 
 # Where a suite is run once more in another environment, what takes long is not repeated.
-AGAIN = (*PARALLEL, "-m", "not slow")
+AGAIN = (*PARALLEL, "-m", "not slow", "--hypothesis-profile", "again")
 
 
 @dataclass(slots=True)
@@ -246,22 +246,27 @@ def other_pythons(session: Session) -> None:
 def alone(session: Session) -> None:
     """Each package without its neighbors, bare and with all its extras, on locked versions.
 
-    With the extras, those files are run that had to skip something without them.
+    With the extras, those files are run that had to skip something without them. Only by name, or
+    with `all`: each package also stands alone in `lowest` and `wheels`, which always run.
     """
     on = interpreter_options(session, session.python)
     if on is None:
         return
     for package in session.packages:
         run = isolated(package, "--locked", *on)
-        # An environment that leaks a neighbor would prove nothing, without a word.
-        neighbors = [one.module for one in select([]) if one != package]
-        code = f"from importlib.util import find_spec; assert not any(map(find_spec, {neighbors}))"
-        session.run(f"{package.name}: no neighbor is installed", *run, "python", "-I", "-c", code)
+        check_neighbors(session, package, run)
         skipped = session.pytest(f"{package.name} alone", *AGAIN, package.tests, through=run)
         if package.extras and skipped:
             with_extras = isolated(package, "--locked", "--all-extras", *on)
             label = f"{package.name} with all extras"
             session.pytest(label, *AGAIN, *skipped, through=with_extras)
+
+
+def check_neighbors(session: Session, package: Package, run: Sequence[str]) -> None:
+    """Hold that no neighbor is installed: an environment that leaks one would prove nothing."""
+    neighbors = [one.module for one in select([]) if one != package]
+    code = f"from importlib.util import find_spec; assert not any(map(find_spec, {neighbors}))"
+    session.run(f"{package.name}: no neighbor is installed", *run, "python", "-I", "-c", code)
 
 
 def lowest(session: Session) -> None:
@@ -272,6 +277,7 @@ def lowest(session: Session) -> None:
     for package in session.packages:
         # Not locked, since the lock holds the newest; the file itself stays as it is.
         run = isolated(package, "--resolution", "lowest-direct", *on)
+        check_neighbors(session, package, run)
         label = f"{package.name} on its lowest versions"
         session.pytest(label, *AGAIN, package.tests, through=run)
 
@@ -402,6 +408,9 @@ STAGES: dict[str, Callable[[Session], None]] = {
 }
 
 
+ALWAYS = tuple(name for name in STAGES if name != "alone")
+
+
 @contextmanager
 def heading(name: str, stage: Callable[[Session], None]) -> Generator[None]:
     """Name a stage before it runs, and its duration after."""
@@ -412,7 +421,7 @@ def heading(name: str, stage: Callable[[Session], None]) -> Generator[None]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the stages that are named, or all."""
+    """Run the stages that are named."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Started in the background by a shell; the programs that the tests interrupt inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -424,13 +433,15 @@ def main(arguments: Sequence[str]) -> int:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help="all by default; see below")
+    parser.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="see below; all but alone by default"
+    )
     parser.add_argument("--package", action="append", default=[], help="only this package")
     parser.add_argument("--python", help="minor version for the stages `alone` and `lowest`")
     options = parser.parse_args(arguments)
 
-    stages = list(options.stages)
-    if not stages or "all" in stages:
+    stages = list(options.stages or ALWAYS)
+    if "all" in stages:
         stages = list(STAGES)
     if unknown := [stage for stage in stages if stage not in STAGES]:
         parser.error(f"no such stage: {', '.join(unknown)}")
