@@ -7,7 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +22,9 @@ from tta_agent_coordination.coordinators.consumer import Consumer
 from tta_agent_coordination.coordinators.store import Held
 from tta_agent_coordination.testing import WRITER, sample
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
 
 class Troubled(InMemoryMessageCoordinator):
     """Raises what it is told to, as often as it is told to."""
@@ -32,6 +35,7 @@ class Troubled(InMemoryMessageCoordinator):
         self._over: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.resisting = asyncio.Event()
         self.resist = False
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     def _trouble(self, name: str) -> None:
         waiting = self.troubles.get(name)
@@ -65,7 +69,11 @@ class Troubled(InMemoryMessageCoordinator):
     async def renew(self, tokens: Sequence[str], seconds: float) -> list[Held]:
         """Renew, or raise."""
         self._trouble("renew")
-        return await super().renew(tokens, seconds)
+        answers = await super().renew(tokens, seconds)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return answers
 
 
 @pytest.fixture
@@ -119,6 +127,23 @@ async def test_other_errors_are_raised_where_the_next_message_is_asked_for(
         with pytest.raises(ForeignKeyError):
             await anext(leases)
 
+    assert await left(coordinator) == (2, 0)
+
+
+async def test_what_is_settled_during_a_renewal_is_held_no_longer(coordinator: Troubled) -> None:
+    """The answer about it comes late, and changes nothing."""
+    settled = asyncio.Event()
+    async with coordinator.consume(WRITER, prefetch=1, lease=0.15) as leases:
+        lease = await anext(leases)
+
+        async def settle() -> None:
+            await lease.ack()
+            settled.set()
+
+        coordinator.meanwhile = settle
+        await settled.wait()
+
+    assert not lease.lost
     assert await left(coordinator) == (2, 0)
 
 

@@ -1,6 +1,8 @@
 """What requests, fences and sending for sure do on a server only: keys, replicas, lost replies."""
 
 import asyncio
+import os
+import signal
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -177,7 +179,22 @@ async def test_a_request_survives_a_restart_of_the_server(prefix: str, program: 
     assert answer.payload == {"n": 1}
 
 
-async def test_no_answer_from_the_server_is_a_timeout_that_says_so(prefix: str) -> None:
+async def test_a_request_that_is_not_sent_in_time_is_a_timeout(prefix: str, program: str) -> None:
+    """The server stands still: nobody has answered, and nobody is asked any more."""
+    with RedisServer(program) as server:
+        client: Any = server.client(retry=Retry(NoBackoff(), 0))
+        async with client:
+            coordinator = RedisMessageCoordinator(client, prefix)
+            await coordinator.stats(WRITER)
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(RequestTimeout, match="has not answered"):
+                    await coordinator.request(QUESTION, timeout=0.05)
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+
+
+async def test_a_server_that_is_away_is_told_to_whoever_asks(prefix: str) -> None:
     client: Any = Redis(port=1, retry=Retry(NoBackoff(), 0))
     async with client:
         coordinator = RedisMessageCoordinator(client, prefix)

@@ -172,6 +172,8 @@ class Consumer:
                         await self._poke.wait()
                 except TimeoutError:
                     pass
+                if self._done:
+                    continue  # it waits for company
             else:
                 await self._poke.wait()
                 renew_at = look_at = loop.time() + self._lease / 3
