@@ -50,7 +50,7 @@ def patch_aiohttp(patches: Patches, module: ModuleType) -> None:
     patches.wrap(request.ClientRequest, "send", _send)
     patches.wrap(writer.StreamWriter, "_write", _write)
     patches.wrap(writer.StreamWriter, "_writelines", _writelines)
-    patches.wrap(websocket.WebSocketWriter, "_write_websocket_frame", _write_frame)
+    patches.wrap(websocket.WebSocketWriter, "send_frame", _send_frame)
     patches.wrap(handler, "data_received", _data_received)
     patches.wrap(handler, "connection_lost", _connection_lost)
     patches.wrap(handler, "_on_read_timeout", _on_read_timeout)
@@ -113,7 +113,7 @@ def _writelines(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], No
 
 
 class _Written:
-    """A transport for one frame: what is written to it is shown to a tap."""
+    """The transport of a WebSocket: what is written to it is shown to a tap."""
 
     def __init__(self, transport: Any, tap: ConnectionTap) -> None:
         self._transport = transport
@@ -127,20 +127,14 @@ class _Written:
         return getattr(self._transport, name)
 
 
-def _write_frame(original: Callable[..., None]) -> Callable[..., None]:
-    def write_websocket_frame(self: Any, *args: Any, **kwargs: Any) -> None:
+def _send_frame(original: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def send_frame(self: Any, *args: Any, **kwargs: Any) -> None:
         tap = _tap_of(self.protocol)
-        if tap is None:
-            original(self, *args, **kwargs)
-            return
-        transport = self.transport
-        self.transport = _Written(transport, tap)
-        try:
-            original(self, *args, **kwargs)
-        finally:
-            self.transport = transport
+        if tap is not None and not isinstance(self.transport, _Written):
+            self.transport = _Written(self.transport, tap)
+        await original(self, *args, **kwargs)
 
-    return write_websocket_frame
+    return send_frame
 
 
 def _data_received(original: Callable[[Any, bytes], None]) -> Callable[[Any, bytes], None]:
