@@ -13,9 +13,9 @@ _RECORDER = (
     "3.13; asking whether log lines are wanted costs 0.05 for a chain of 10"
 )
 _PER_RUN = (
-    "a method that reads the clock once and awaits the step in a `try` costs 2.9 by itself; asking "
-    "what was given to `execute` costs 0.6, who listens 0.3, whether the result is a coroutine or "
-    "a stream 0.3. A chain shares the clock and the first question among its steps"
+    "a coroutine that asks whether its input is of the kind that it knows, who listens, and what "
+    "the step gave, and that awaits the step in a `try`; each question costs up to a tenth of an "
+    "await, some a clock reading besides. A chain asks most of them once for all its steps"
 )
 _REFUSAL = (
     "text and note are made only when somebody reads them; what is left is a lock, for threads, "
@@ -57,24 +57,24 @@ REASONS: dict[str, str] = {
         "event loop"
     ),
     "wrapper.rejection.breaker": (
-        "without `execute`, which asks what it was given and who listens, it is 1.26; the "
-        "rejection is counted, and the error is the same"
+        "`execute` asks what it was given and who listens; the rejection is counted, and the error "
+        "is the same"
     ),
     "wrapper.rejection.bulkhead": _REFUSAL,
     "wrapper.rejection.rate-limit": _REFUSAL,
     "wrapper.fallback.off": _PER_RUN,
     "wrapper.retry.recorder": (
-        "unobserved it costs 4.2; a second clock reading, the durations of the step and of the "
-        "Retry, one count for both, and the question whether log lines are wanted cost the rest"
+        "beside what it costs unobserved: a second clock reading, the durations of the step and of "
+        "the Retry, one count for both, and the question whether log lines are wanted"
     ),
     "wrapper.retry.chained": _IN_A_CHAIN,
     "wrapper.fallback.chained": _IN_A_CHAIN,
     "wrapper.breaker.off": _PER_RUN,
     "wrapper.cache-hit.off": _PER_RUN,
     "wrapper.rate-limit.off": (
-        "the wrapper alone costs 3.7 awaits, taking a request 3.3 more: the lock that threads "
-        "need, the clock, and the arithmetic of GCRA; the peer counts a bucket down, without a "
-        "lock, and reads the clock only once it is empty"
+        "taking a request costs about three awaits: the lock that threads need, the clock, and the "
+        "arithmetic of GCRA; the peer counts a bucket down, without a lock, and reads the clock "
+        "only once it is empty"
     ),
     "wrapper.cache-miss.off": (
         "as a hit, and the leader of a flight is set up for every miss; making the `Entry` that is "
