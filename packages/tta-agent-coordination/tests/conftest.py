@@ -103,7 +103,7 @@ def servers() -> Iterator[Callable[[str], RedisServer]]:
 def rights() -> set[str]:
     """Return the commands that an account needs: those in the scripts, and those that run them."""
     inside: set[str] = set()
-    for package in ("coordinators", "registries", "resilience", "sharing"):
+    for package in ("server", "coordinators", "registries", "resilience", "sharing"):
         for script in (files("tta_agent_coordination") / package / "lua").iterdir():
             inside |= set(re.findall(r"call\('([A-Z]+)'", script.read_text("utf-8")))
     # Of some, a variable says which end of a list they write to.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from tta_dev_primitives.cli.data import OutputClosed, as_json, write_out
 from tta_dev_primitives.cli.problems import failure_as_data, failure_as_text, say
 from tta_dev_primitives.cli.watch import TraceFile, Watch, watching
+from tta_dev_primitives.core.blocking import Bell
 from tta_dev_primitives.core.graph import describe
 from tta_dev_primitives.core.stream import as_stream
 from tta_dev_primitives.errors import Filtered
@@ -76,7 +77,7 @@ class Job:
             elif sys.stderr.isatty():
                 stack.enter_context(self._show_tree())
             try:
-                asyncio.run(self._drive())
+                self._run_interruptible()
             except KeyboardInterrupt:
                 self.status, self.error = "interrupted", None
             except asyncio.CancelledError as error:
@@ -92,6 +93,13 @@ class Job:
         if self.status == "interrupted":
             return 130
         return 0 if self.status in {"ok", "filtered"} and lost is None else 1
+
+    def _run_interruptible(self) -> None:
+        with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
+            if sys.platform != "win32":
+                bell = stack.enter_context(contextlib.closing(Bell(runner.get_loop())))
+                stack.enter_context(bell)
+            runner.run(self._drive())
 
     def _show_tree(self) -> contextlib.AbstractContextManager[None]:
         from tta_dev_primitives.cli.live import LiveTree  # noqa: PLC0415 - for terminals only

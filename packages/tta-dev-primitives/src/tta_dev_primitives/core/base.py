@@ -367,9 +367,9 @@ class WorkflowPrimitive(ABC, Generic[TIn, TOut]):
         Raises:
             NestedRunError: An event loop runs in this thread; there, `await p.execute(...)`.
         """
-        from tta_dev_primitives.core.blocking import awaited, runner_of_thread  # noqa: PLC0415 - loads asyncio
+        from tta_dev_primitives.core.blocking import awaited, loop_of_thread  # noqa: PLC0415 - loads asyncio
 
-        return runner_of_thread(self.name).run(awaited(self.execute(context, input_data)))
+        return loop_of_thread(self.name).run(awaited(self.execute(context, input_data)))
 
     @overload
     def stream(
