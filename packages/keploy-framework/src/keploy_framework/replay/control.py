@@ -165,7 +165,7 @@ class Control:
             Client(listener.address, authkey=self._key).close()
         listener.close()
         with self._lock:
-            connections = [*self._open]
+            connections, self._open = self._open, set()
         for connection in connections:
             with suppress(OSError):
                 connection.close()
@@ -205,5 +205,7 @@ class Control:
         except (OSError, EOFError, TypeError):
             pass  # gone; a TypeError where `close` has taken the handle away from a read
         with self._lock:
+            mine = connection in self._open
             self._open.discard(connection)
-        connection.close()
+        if mine:  # else `close` ends it: once, since by then its number may be another's
+            connection.close()
