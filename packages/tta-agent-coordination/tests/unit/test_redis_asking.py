@@ -20,6 +20,7 @@ from tta_agent_coordination import (
     CoordinatorConnectionError,
     FailureType,
     InvalidMessageError,
+    MessageMetrics,
     MessageType,
     NotReplicatedError,
     RedisMessageCoordinator,
@@ -162,10 +163,14 @@ async def test_a_request_survives_a_restart_of_the_server(prefix: str, program: 
     with RedisServer(program, ("--appendonly", "yes", "--appendfsync", "always")) as server:
         client: Any = server.client(retry=Retry(NoBackoff(), 0))
         async with client:
-            coordinator = RedisMessageCoordinator(client, prefix)
+            metrics = MessageMetrics()
+            coordinator = RedisMessageCoordinator(client, prefix, metrics=metrics)
             asking = asyncio.create_task(coordinator.request(QUESTION, timeout=20))
             received = await coordinator.receive(WRITER, 60, wait=5)
             assert received is not None
+            # It can come before its sender knows that it was sent.
+            while not metrics.delivered_ok:  # noqa: ASYNC110 - counts are no events
+                await asyncio.sleep(0.001)
             await asyncio.to_thread(server.stop, kill=True)
             await asyncio.to_thread(server.start)
             for _ in range(3):
