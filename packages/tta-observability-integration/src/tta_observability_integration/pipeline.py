@@ -140,12 +140,19 @@ class SpanPipeline:
     def _export_batch(self) -> None:
         queue = self._queue
         spans: list[ReadableSpan] = []
-        for _ in range(min(len(queue), self._batch)):
+        for _ in range(self._batch):
+            with self._lock:  # each is in the queue or in flight when the rest is given up
+                if not queue:
+                    break
+                ended = queue.popleft()
+                self._in_flight += 1
             try:
-                spans.append(self._make_span(queue.popleft()))
+                spans.append(self._make_span(ended))
             except Exception as error:  # noqa: BLE001 - one odd record must not cost its batch
+                if self._abandoned:
+                    return
+                self._in_flight -= 1
                 self._failed(1, error)
-        self._in_flight = len(spans)
         reason: object = "the exporter reported a failure"
         try:
             delivered = self._exporter.export(spans) is SpanExportResult.SUCCESS
@@ -203,9 +210,10 @@ class SpanPipeline:
         return not self.dropped[names.DROPPED_EXPORT_FAILED]
 
     def _abandon(self, timeout: float) -> None:
-        self._abandoned = True
-        lost = len(self._queue) + self._in_flight
-        self._queue.clear()
+        with self._lock:
+            self._abandoned = True
+            lost = len(self._queue) + self._in_flight
+            self._queue.clear()
         self._drop(names.DROPPED_EXPORT_FAILED, lost)
         if not self._failing:
             _logger.warning(

@@ -141,6 +141,23 @@ def test_an_exporter_that_hangs_delays_closing_by_the_time_limit_only(
     assert len(caplog.records) == 1
 
 
+def test_what_is_on_its_way_to_the_exporter_is_counted_as_well() -> None:
+    """The rest is given up in the middle of making a batch."""
+    release = threading.Event()
+
+    def slow(item: Any) -> Any:
+        if item == 6:
+            release.wait(10)
+        return make(item)
+
+    spans = SpanPipeline(slow, Recording, batch=10)
+    offer(spans, *range(100))
+    assert not spans.close(0.05)
+    release.set()
+
+    assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 100
+
+
 def test_closing_waits_longer_than_the_limit_while_spans_are_delivered() -> None:
     """The limit is for standing still."""
 
