@@ -7,6 +7,7 @@ rights than needed; over a Sentinel; over a cluster of three nodes. `valkey-serv
 it is installed, and `TTA_REDIS_SERVERS=path,...` adds further server programs.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -72,6 +73,12 @@ def no_blocking_calls() -> Iterator[None]:
             function.can_block_in("tta_agent_coordination/cli/output.py", writing)
             function.can_block_in("fakeredis/model/_command_info.py", "_load_command_info")
         yield
+
+
+@pytest.fixture(autouse=True)
+def warnings_are_heard(caplog: pytest.LogCaptureFixture) -> None:
+    """Let each test hear warnings, whatever an example or a program run before has muted."""
+    caplog.set_level(logging.WARNING, "tta_agent_coordination")
 
 
 def missing(what: str) -> None:
