@@ -77,6 +77,7 @@ class Tally:
         send_errors: Sends that failed, and were repeated or not.
         resumed: Seconds from the moment at which the server was whole again until the next message
             was done.
+        clues: If messages were lost: which, and all that the server still holds.
     """
 
     confirmed: int
@@ -85,6 +86,7 @@ class Tally:
     again: int
     send_errors: int
     resumed: float | None
+    clues: tuple[str, ...] = ()
 
 
 def _crew(where: str, prefix: str, load: Load) -> AbstractAsyncContextManager[Crew]:
@@ -137,15 +139,33 @@ async def under_load(where: str, load: Load, event: Event) -> Tally:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(crew.moved.wait(), 0.5)
         done = crew.done
+        lost = confirmed - done.keys()
         after = [at for times in done.values() for _, at in times if whole and at >= whole]
         return Tally(
             confirmed=len(confirmed),
-            lost=len(confirmed - done.keys()),
+            lost=len(lost),
             doubled=sum([one for one, _ in times].count(1) > 1 for times in done.values()),
             again=sum(len(times) > 1 for times in done.values()),
             send_errors=errors,
             resumed=min(after) - whole if whole and after else None,
+            clues=(*sorted(lost), *await _held(client, prefix)) if lost else (),
         )
+
+
+async def _held(client: Any, prefix: str) -> list[str]:
+    """Return a line for each key of a prefix: its name, type and value."""
+    readings: dict[bytes, tuple[str, ...]] = {
+        b"list": ("LRANGE", "0", "-1"),
+        b"hash": ("HGETALL",),
+        b"zset": ("ZRANGE", "0", "-1", "WITHSCORES"),
+        b"string": ("GET",),
+    }
+    lines = [f"time {await client.time()}"]
+    for key in sorted([key async for key in client.scan_iter(match=f"{{{prefix}:*")]):
+        kind = await client.type(key)
+        command, *rest = readings[kind]
+        lines.append(f"{key!r} {kind!r} {await client.execute_command(command, key, *rest)!r}")
+    return lines
 
 
 def killing(times: int) -> Event:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import statistics
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,8 @@ async def _run(options: argparse.Namespace, names: Sequence[str]) -> tuple[list[
             good = good and not found.lost and not found.doubled
             continue
         tallies = await _loads(options.server, name, 1 if options.quick else options.times)
+        for clue in [clue for tally in tallies for clue in tally.clues]:
+            print(clue, file=sys.stderr)
         rows.append(_line(name, tallies))
         lost, doubled = (any(getattr(one, what) for one in tallies) for what in ("lost", "doubled"))
         # Without replicas that must confirm, a fail-over may lose; and what was worked on, but not

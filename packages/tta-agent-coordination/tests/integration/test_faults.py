@@ -3,6 +3,7 @@
 Real processes that are killed, real servers that restart or stand still.
 """
 
+import asyncio
 import importlib
 import importlib.util
 import os
@@ -78,3 +79,28 @@ async def test_a_fail_over_loses_nothing_that_replicas_confirmed(program: str) -
         found = await loads.under_load(where, load, loads.failover(group, 0.1))
 
     assert (found.confirmed, found.lost) == (200, 0)
+
+
+async def test_a_loss_is_counted_named_and_shown_with_what_the_server_still_holds(
+    program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A counter that cannot count would find nothing lost, whatever happens."""
+    monkeypatch.setattr(loads, "PATIENCE", 1.0)
+    with RedisServer(program) as server:
+
+        async def forget(crew: Any) -> None:
+            client: Any = server.client()
+            async with client:
+                for member in crew.members:
+                    await member.kill()
+                await asyncio.sleep(0.2)
+                await client.flushall()
+                await asyncio.sleep(0.2)
+                await client.set("foreign", "1")
+
+        found = await loads.under_load(str(server.port), FEW, forget)
+
+    assert found.lost >= 20
+    assert [clue for clue in found.clues if clue.startswith("m")] == list(found.clues[: found.lost])
+    assert any(":writer}:m:*:r5" in clue for clue in found.clues)
+    assert "foreign" not in "".join(found.clues)

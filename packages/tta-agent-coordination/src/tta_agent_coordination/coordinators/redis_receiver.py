@@ -32,6 +32,21 @@ PARK = 10.0
 """A receiver is parked so many seconds at a time: so long may messages go to a killed one."""
 
 
+OVER = -2
+"""What a server says in place of a time to wait: the request was served before, by a copy of which
+the client has not heard, and what it was served with has been settled or has run out."""
+
+
+class _Request:
+    """What a receiver asks for, under a name by which the server knows a repetition."""
+
+    __slots__ = ("name", "order")
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.name = new_request()
+
+
 class RedisReceiver:
     """Takes messages out of mailboxes on a Redis server.
 
@@ -45,7 +60,7 @@ class RedisReceiver:
         self._prefix = prefix
         # Requests whose reply was lost. What they may have reserved, or are still handed, is given
         # back with the next call.
-        self._unanswered: deque[tuple[Order, str]] = deque(maxlen=100)
+        self._unanswered: deque[_Request] = deque(maxlen=100)
 
     def _root(self, agent_type: str) -> bytes:
         return root_key(self._prefix, agent_type).encode()
@@ -54,25 +69,24 @@ class RedisReceiver:
         """Acknowledge, then reserve messages, waiting for the first if asked to."""
         if self._unanswered:
             await self._settle_unanswered()
-        request = new_request()
+        request = _Request(order)
         try:
-            if order.wait <= 0:
-                return (await self._take(order, request, park=0, again=False, acks=order.acks))[0]
-            return await self._wait(order, request)
+            return await self._wait(request)
         except asyncio.CancelledError:
-            await self._part(order, request)
+            await self._part(request)
             raise
         except CoordinatorConnectionError:
-            self._unanswered.append((order, request))
+            self._unanswered.append(request)
             raise
 
     async def _take(
-        self, order: Order, request: str, *, park: int, again: bool, acks: Sequence[Delivery]
+        self, request: _Request, *, park: int, again: bool, acks: Sequence[Delivery]
     ) -> tuple[Taken, int]:
+        order = request.order
         reply = await self._scripts.run(
             "take",
             self._root(order.mailboxes[0].type),
-            request,
+            request.name,
             order.want,
             order.lease,
             order.most,
@@ -85,7 +99,7 @@ class RedisReceiver:
         acked, deadline, wake, expired, died, lost, *rest = cast("list[Any]", reply)
         entries = [
             (
-                Delivery(order.mailboxes[rest[i]], f"{request}.{rest[i + 1]:03d}"),
+                Delivery(order.mailboxes[rest[i]], f"{request.name}.{rest[i + 1]:03d}"),
                 unpack(rest[i + 2]),
             )
             for i in range(0, len(rest), 3)
@@ -100,48 +114,53 @@ class RedisReceiver:
         )
         return taken, wake
 
-    async def _wait(self, order: Order, request: str) -> Taken:
+    async def _wait(self, request: _Request) -> Taken:
         loop = asyncio.get_running_loop()
+        order = request.order
         until = loop.time() + order.wait
-        # A sender puts the message itself there, or a note (empty) to look again.
-        inbox = self._root(order.mailboxes[0].type) + f":i:{request}".encode()
+        own = order.mailboxes[0].type
         total: Taken | None = None
+        again = False
         while True:
             left = until - loop.time()
             park = max(0, round(min(left, PARK) * 1000))
             acks = order.acks if total is None else ()
-            taken, wake = await self._take(
-                order, request, park=park, again=total is not None, acks=acks
-            )
+            taken, wake = await self._take(request, park=park, again=again, acks=acks)
             if total is not None:
                 taken.acked = total.acked
                 taken.expired += total.expired
                 taken.died += total.died
                 taken.lost += total.lost
             total = taken
-            if taken.entries or park == 0:
+            again = wake != OVER
+            if not again:
+                request.name = new_request()
+            elif taken.entries or park == 0:
                 return taken
-            if wake > 0:
+            elif wake > 0:
+                # A sender puts the message itself there, or a note (empty) to look again.
+                inbox = self._root(own) + f":i:{request.name}".encode()
                 item = await self._scripts.note(inbox, min(left, wake / 1000))
                 if item:
                     line, _, entry = item.partition(b"\n")
                     name, deadline = line.decode().split(" ")
-                    mailbox = Mailbox(order.mailboxes[0].type, name)
-                    taken.entries = [(Delivery(mailbox, f"{request}.000"), unpack(entry))]
+                    delivery = Delivery(Mailbox(own, name), f"{request.name}.000")
+                    taken.entries = [(delivery, unpack(entry))]
                     taken.deadline = int(deadline)
                     return taken
 
-    async def _part(self, order: Order, request: str) -> None:
+    async def _part(self, request: _Request) -> None:
         """Give back what a cancelled call may have reserved."""
         try:
             async with asyncio.timeout(PARTING):
-                await self._undo(order, request)
+                await self._undo(request)
         except (TimeoutError, MessageCoordinatorError, asyncio.CancelledError) as error:
-            self._unanswered.append((order, request))
+            self._unanswered.append(request)
             if isinstance(error, asyncio.CancelledError):
                 raise
 
-    async def _undo(self, order: Order, request: str, *, lost: bool = False) -> None:
+    async def _undo(self, request: _Request, *, lost: bool = False) -> None:
+        order = request.order
         await self._scripts.run(
             "give_back",
             self._root(order.mailboxes[0].type),
@@ -149,16 +168,16 @@ class RedisReceiver:
             int(lost),
             len(order.mailboxes),
             *(mailbox.name for mailbox in order.mailboxes),
-            *(f"{request}.{number:03d}" for number in range(order.want)),
+            *(f"{request.name}.{number:03d}" for number in range(order.want)),
         )
 
     async def _settle_unanswered(self) -> None:
         while self._unanswered:
-            order, request = self._unanswered.popleft()
+            request = self._unanswered.popleft()
             try:
-                await self._undo(order, request, lost=True)
+                await self._undo(request, lost=True)
             except BaseException:
-                self._unanswered.appendleft((order, request))
+                self._unanswered.appendleft(request)
                 raise
 
 

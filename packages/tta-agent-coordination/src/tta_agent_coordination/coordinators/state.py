@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ("MailboxState", "Taking")
 
 REMEMBER = 60_000
-"""For so long the answer to an acknowledgment is known (ms)."""
+"""For so long it is known how a delivery ended (ms), or after its lease would have."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -170,8 +170,8 @@ class MailboxState:
         self._forget(self._settled, now)
         held = self._leased.pop(name, None)
         if held is None:
-            return f"A{name}" in self._settled
-        self._settled[f"A{name}"] = now + REMEMBER
+            return self._settled.get(f"A{name}", 0) > now
+        self._settled[f"A{name}"] = held[1] + REMEMBER
         self._ready.release(held[0])
         return True
 
@@ -352,7 +352,7 @@ class MailboxState:
 
     @staticmethod
     def _forget(table: dict[str, int], now: int) -> None:
-        # All are kept equally long, so the oldest come first.
+        # Nearly all are kept equally long, so the oldest come first.
         while table:
             name, until = next(iter(table.items()))
             if until > now:

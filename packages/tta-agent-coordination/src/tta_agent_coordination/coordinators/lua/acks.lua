@@ -21,12 +21,8 @@ local function ack(box, tokens)
     keys[token] = nil
   end
   if done == #tokens then
-    local timers, members = {}, {}
-    for i, token in ipairs(tokens) do
-      timers[i] = 'L' .. token
-      members[2 * i - 1], members[2 * i] = ms(now), 'A' .. token
-    end
-    settled(box, members)
+    local timers = {}
+    for i, token in ipairs(tokens) do timers[i] = 'L' .. token end
     call('ZREM', box.t, unpack(timers))
     return string.rep('1', #tokens)
   end
@@ -34,10 +30,9 @@ local function ack(box, tokens)
   local answers = {}
   for i, token in ipairs(tokens) do
     if done > 0 and call('ZREM', box.t, 'L' .. token) == 1 then
-      settled(box, { ms(now), 'A' .. token })
       answers[i] = '1'
     else
-      answers[i] = was_settled(box, 'A' .. token) and '1' or '0'
+      answers[i] = was_acked(box, token) and '1' or '0'
     end
   end
   return table.concat(answers)

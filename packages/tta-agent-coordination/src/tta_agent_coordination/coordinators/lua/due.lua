@@ -13,14 +13,17 @@ local function due(box, most)
   end
   -- The first write of a script must be one that needs no memory: then a full server can be drained.
   if #members > 0 then call('ZREM', box.t, unpack(members)) end
-  local ready, dead, lost, back = 0, 0, 0, {}
+  local ready, dead, lost, back, ended = 0, 0, 0, {}, {}
   for i, member in ipairs(members) do
     local leased = string.sub(member, 1, 1) == 'L'
     local table, name, entry = leased and box.h or box.M .. ':y', string.sub(member, 2), entries[i]
     local head = entry and read(entry)
     if entry then
       call('HDEL', table, name)
-      if leased then lost = lost + 1 end
+      if leased then
+        lost = lost + 1
+        ended[2 * lost - 1], ended[2 * lost] = ms(now), 'X' .. name
+      end
     end
     if head and leased then
       head.more = head.more .. ' x' .. name
@@ -43,6 +46,7 @@ local function due(box, most)
       dead = dead + 1
     end
   end
+  if lost > 0 then settled(box, ended) end
   for i = #back, 1, -1 do -- the last first, so that the first is at the head in the end
     push(box, back[i][1], back[i][2], 'LPUSH')
   end

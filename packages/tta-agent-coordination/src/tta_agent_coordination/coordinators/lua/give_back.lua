@@ -14,6 +14,7 @@ for _, box in ipairs(box_of) do
     -- Needs no memory: then a full server can be drained.
     redis.pcall('ZREM', box.M .. ':w', request .. ' ' .. lease .. ' ' .. ARGV[5])
     call('DEL', base .. ':i:' .. request)
+    close(box, request)
   end
   if ARGV[3] == '1' then
     call('ZADD', box.M .. ':f', ms(now), request)
@@ -37,5 +38,6 @@ for _, box in ipairs(box_of) do
   end
   if returned > 0 and not box.paused then notify(box, math.min(16, returned)) end
   back = back + returned
+  passing(box, HOUR)
 end
 return back

@@ -8,8 +8,9 @@
 --   M:t             zset: when a lease ends (`L` + token) or a waiting entry is due (`D` + id)
 --   M:w             zset: parked receivers, by the time until which they wait
 --   M:u             zset: ids of the window of deduplication, by the time at which they leave it
---   M:a             zset: settled tokens (`A` acked, `N` nacked, `B` given back, `W` withdrawn), by
---                   time: a repeated call finds its answer
+--   M:a             zset: tokens that were issued, by the end of their lease: none is issued twice; and
+--                   how some of them ended (`N` nacked, `B` given back, `W` withdrawn, `X` run out, before
+--                   the token), by time: a repeated call finds its answer
 --   M:g             hash: ordering keys of which a message is ready, leased or in back-off
 --   M:k:<key>       list: the messages with that key that wait until it is done, oldest at the head
 --   M:v             hash: which key each of them waits for, by id
@@ -17,25 +18,27 @@
 --   M:f             zset: requests of receivers whose reply got lost, by time
 --   M:s             hash: m which ready lists may hold something, x no timer is due before, c picks,
 --                   w latest time until which a receiver is parked, k latest time at which one wakes,
---                   p paused, u and a when to trim those zsets next, e how many expired,
---                   o whether ordering keys are in use, b how many messages wait for those
+--                   p paused, u and a when to trim those zsets next, z when M:a is cleared away,
+--                   e how many expired, o whether ordering keys are in use, b how many messages wait
+--                   for those
 -- Besides, for the type: `{prefix:type}:i:<request>` inboxes, `{prefix:type}:q:<request>` answers of
 -- rare calls. PEXPIRE only clears away what nobody will read again; no answer depends on it.
 local base = KEYS[1]
 local LEVELS = { '9', '5', '1' }
 local HOUR, DAY = 3600000, 86400000
-local KEEP = 120000 -- garbage is cleared this long after its last use; clients resend for 59 s
+local KNOWN = 60000 -- a call that was answered is known again for so long; clients resend for 59 s
+local KEEP = 120000 -- garbage is cleared this long after its last use
 
 local function open(name)
   local M = base .. ':m:' .. name
   local s = M .. ':s'
-  local state = call('HMGET', s, 'm', 'x', 'c', 'w', 'k', 'p', 'a', 'u', 'o')
+  local state = call('HMGET', s, 'm', 'x', 'c', 'w', 'k', 'p', 'a', 'u', 'o', 'z')
   return {
     name = name, M = M, s = s, t = M .. ':t', h = M .. ':h',
     mask = state[1] or '', timer = tonumber(state[2] or nil), picks = tonumber(state[3] or 0),
     parked = tonumber(state[4] or 0), wakes = tonumber(state[5] or 0), paused = state[6],
     trim = tonumber(state[7] or 0), clean = tonumber(state[8] or 0),
-    ordered = state[9],
+    ordered = state[9], known = tonumber(state[10] or 0),
   }
 end
 
@@ -207,22 +210,61 @@ local function wait_until(box, at, id, entry)
   timer_set(box, at)
 end
 
--- Remembers that a token was settled, so that a repeated call gets the same answer; where that cannot be
--- noted down, it is settled all the same.
-local function settled(box, members)
-  local noted = redis.pcall('ZADD', box.M .. ':a', unpack(members))
-  if type(noted) == 'number' and now >= box.trim then
-    call('ZREMRANGEBYSCORE', box.M .. ':a', '-inf', ms(now - 60000))
-    call('PEXPIRE', box.M .. ':a', KEEP)
+-- Notes down what is known of tokens until `till`, if it can be noted down; without it, all goes on.
+-- Returns how many of the members are new, nil if none could be noted down.
+local function note_down(box, till, how, members)
+  local noted = redis.pcall('ZADD', box.M .. ':a', how, unpack(members))
+  if type(noted) ~= 'number' then return nil end
+  if till + KNOWN > box.known then
+    box.known = till + 1.5 * KNOWN -- so that it is told seldom
+    call('PEXPIRE', box.M .. ':a', ms(box.known - now))
+    call('HSET', box.s, 'z', ms(box.known))
+  end
+  if now >= box.trim then
+    call('ZREMRANGEBYSCORE', box.M .. ':a', '-inf', ms(now - KNOWN))
     box.trim = now + 5000
     call('HSET', box.s, 'a', ms(box.trim))
   end
+  return noted
 end
 
--- Whether a token was settled so (`A`, `N`, `B` before it) in the last minute.
+-- To be asked before tokens are issued: false if one of them was issued before, or is never to be. Then
+-- this is a copy of a call that was answered, and arrives late, on a connection that its client has left.
+-- A second message under the same token would be acknowledged with the first, by who has never seen it.
+local function issue(box, deadline, members)
+  local new = note_down(box, deadline, 'NX', members)
+  return not new or new == #members / 2
+end
+
+-- Whether tokens were issued to a request; then it is over as soon as they are settled.
+local function is_known(box, request)
+  local noted = redis.pcall('ZSCORE', box.M .. ':a', request .. '.000')
+  return type(noted) == 'string'
+end
+
+-- No token shall be issued to a request any more.
+local function close(box, request)
+  note_down(box, now, 'NX', { ms(now), request .. '.000' })
+end
+
+-- Remembers how deliveries ended, so that a repeated call gets the same answer.
+local function settled(box, members)
+  note_down(box, now, 'NX', members)
+end
+
+local function is_recent(at)
+  return at and tonumber(at) + KNOWN > now
+end
+
+-- Whether a token was settled so (`N`, `B`, `W` before it) in the last minute.
 local function was_settled(box, member)
-  local at = call('ZSCORE', box.M .. ':a', member)
-  return at and tonumber(at) + 60000 > now
+  return is_recent(call('ZSCORE', box.M .. ':a', member))
+end
+
+-- Whether a token that is leased no more was acknowledged: it was issued, and has not ended otherwise.
+local function was_acked(box, token)
+  local marks = call('ZMSCORE', box.M .. ':a', token, 'N' .. token, 'B' .. token, 'W' .. token, 'X' .. token)
+  return is_recent(marks[1]) and not (marks[2] or marks[3] or marks[4] or marks[5])
 end
 
 -- The answer of a call that must not be done twice, if it was done.

@@ -82,8 +82,10 @@ local function put(box, from, to)
       local request, lease, own = string.match(receiver, '^(%S+) (%S+) (%S+)$')
       local entry = '1 1' .. string.sub(list[first][2], 4)
       local token, deadline = request .. '.000', now + tonumber(lease)
-      local inbox = base .. ':i:' .. request
-      local there = redis.pcall('RPUSH', inbox, box.name .. ' ' .. ms(deadline) .. '\n' .. entry)
+      local inbox, there = base .. ':i:' .. request, nil
+      if issue(box, deadline, { ms(deadline), token }) then
+        there = redis.pcall('RPUSH', inbox, box.name .. ' ' .. ms(deadline) .. '\n' .. entry)
+      end
       if type(there) == 'number' then -- else its inbox is foreign, which it will be told
         call('PEXPIRE', inbox, KEEP)
         call('HSET', box.h, token, entry)

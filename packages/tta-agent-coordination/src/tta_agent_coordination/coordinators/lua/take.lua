@@ -3,8 +3,9 @@
 -- before a message is given up, ms to park if there is nothing (0: do not), 1 if the request was made
 -- before, number of mailboxes, their names (the receiver's own first), then pairs of mailbox and token
 -- to acknowledge.
--- Returns { answers to the acks, deadline, ms until it is worth looking again (-1: unknown), expired,
--- given up, leases run out, then for each message: index of its mailbox, number in its token, entry }.
+-- Returns { answers to the acks, deadline, ms until it is worth looking again (-1: unknown, -2: the
+-- request was served before, and is over), expired, given up, leases run out, then for each message:
+-- index of its mailbox, number in its token, entry }.
 local request, want, lease, most = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local park, again, boxes = tonumber(ARGV[6]), ARGV[7] == '1', tonumber(ARGV[8])
 local box = {}
@@ -36,6 +37,7 @@ local function replay()
       if entries[n] then
         if #reply == 6 then call('HDEL', box[b].s, '') end -- as below
         call('ZADD', box[b].t, ms(deadline), 'L' .. tokens[n])
+        note_down(box[b], deadline, 'XX', { ms(deadline), tokens[n] })
         timer_set(box[b], deadline)
         reply[#reply + 1], reply[#reply + 2], reply[#reply + 3] = b - 1, n - 1, entries[n]
       end
@@ -44,22 +46,30 @@ local function replay()
   return #reply > 6
 end
 
+local receiver = request .. ' ' .. ms(lease) .. ' ' .. box[1].name
+
 local function finish()
-  for b = 1, boxes do passing(box[b], HOUR) end
+  for b = 1, boxes do
+    -- Who is served is parked no longer, as a first copy of the request may have been.
+    if #reply > 6 and box[b].parked > now then redis.pcall('ZREM', box[b].M .. ':w', receiver) end
+    passing(box[b], HOUR)
+  end
   return reply
 end
 
-local receiver = request .. ' ' .. ms(lease) .. ' ' .. box[1].name
+local function finish_repeated()
+  if not replay() then reply[3] = -2 end
+  return finish()
+end
+
 if again then
   for b = 1, boxes do call('ZREM', box[b].M .. ':w', receiver) end
   if replay() then return finish() end
-elseif boxes > 1 then
+end
+if boxes > 1 then
   -- With one mailbox, the first reservation itself shows a repetition (below).
   for b = 1, boxes do
-    if call('HEXISTS', box[b].h, request .. '.000') == 1 then
-      replay()
-      return finish()
-    end
+    if is_known(box[b], request) then return finish_repeated() end
   end
 end
 
@@ -131,7 +141,7 @@ local function look(b)
     end
     local picks = of.picks
     local entries, levels = pick(of, want - taken)
-    local timers, bodies, expired, unreadable = {}, {}, {}, {}
+    local timers, bodies, tokens, expired, unreadable = {}, {}, {}, {}, {}
 
     local function put_back()
       for n = #entries, 1, -1 do push(of, levels[n], entries[n], 'LPUSH') end
@@ -156,6 +166,7 @@ local function look(b)
       else
         local token = string.format('%s.%03d', request, taken + #bodies / 2)
         timers[#timers + 1], timers[#timers + 2] = ms(deadline), 'L' .. token
+        tokens[#tokens + 1], tokens[#tokens + 2] = ms(deadline), token
         bodies[#bodies + 1] = token
         bodies[#bodies + 1] = head.version .. ' ' .. (head.attempts + 1)
           .. string.sub(entry, #head.version + #tostring(head.attempts) + 2)
@@ -164,8 +175,9 @@ local function look(b)
     local repeated = false
     if #timers > 0 then
       repeated = try(call, 'ZADD', of.t, 'NX', unpack(timers)) < #timers / 2
+        or not issue(of, deadline, tokens)
     elseif #expired > 0 and boxes == 1 and taken == 0 then
-      repeated = try(call, 'HEXISTS', of.h, request .. '.000') == 1
+      repeated = is_known(of, request)
     end
     if repeated then -- undo what was popped now
       put_back()
@@ -204,8 +216,7 @@ for b = 1, boxes do
     local fine, before = pcall(look, b)
     if fine and before then
       for n = #reply, 7, -1 do reply[n] = nil end
-      replay()
-      return finish()
+      return finish_repeated()
     end
     if not fine and taken == 0 then error(before, 0) end
     if not fine then break end -- what is leased must reach its receiver; the next call will tell
@@ -224,10 +235,15 @@ if more then
   reply[3] = 0
   return finish()
 end
-if boxes == 1 and not again and replay() then return finish() end
+if boxes == 1 and is_known(box[1], request) then return finish_repeated() end
 local wake = now + park
 for b = 1, boxes do
   if not box[b].paused and box[b].timer and box[b].timer < wake then wake = box[b].timer end
+end
+if again then
+  -- What its inbox holds was looked at, or its lease has run out: it must not be read any more.
+  call('DEL', base .. ':i:' .. request)
+  if park == 0 then close(box[1], request) end
 end
 if park > 0 then
   call('HDEL', box[1].s, '') -- needs no memory: what follows may then write on a full server
