@@ -62,7 +62,7 @@ async def test_what_replicas_have_confirmed_survives_the_master(group: LocalSent
     """What they have not is refused, typed, and can be sent again to the new master."""
     async with group.client() as client:
         coordinator = RedisMessageCoordinator(client, "test", min_replicas=1, replica_timeout=0.2)
-        await coordinator.send_many([sample("confirmed")])
+        await sent(coordinator, "confirmed")
         await cut_off(group.master, group.replicas)
         try:
             with pytest.raises(NotReplicatedError, match="sending them again is safe"):
