@@ -14,7 +14,7 @@ import shutil
 import socket
 import subprocess
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
 from importlib import import_module
 from importlib.metadata import version
 from importlib.resources import files
@@ -260,6 +260,54 @@ class Twice:
 def twice() -> type[Twice]:
     """Make a client run every script twice."""
     return Twice
+
+
+class Resending:
+    """A client that keeps what it sends, and lets copies of that arrive later.
+
+    As from a connection that a client has left, whose commands a server comes to in the end.
+    """
+
+    def __init__(self, client: Any, clock: ManualClock) -> None:
+        self._client = client
+        self._clock = clock
+        self.connection_pool = client.connection_pool
+        self.calls: list[tuple[float, tuple[Any, ...]]] = []
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        await self._client.aclose()
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command, and keep it."""
+        self.calls.append((self._clock(), args))
+        return await self._client.execute_command(*args, **options)
+
+    async def sent(self, work: Awaitable[object]) -> list[tuple[Any, ...]]:
+        """Await some work, and return what it has sent."""
+        before = len(self.calls)
+        await work
+        return [call for _, call in self.calls[before:]]
+
+    async def copy(self, *calls: tuple[Any, ...]) -> None:
+        """Let copies arrive now; nobody hears of their answers."""
+        for name, *args in calls:
+            if name in {"EVALSHA", "EVAL"}:
+                args[3] = self._clock.milliseconds()
+            await self._client.execute_command(name, *args)
+
+    async def copy_one(self, number: int, scripts: Container[bytes]) -> None:
+        """Let a copy of a call of some scripts arrive now, if there was one in the last minute."""
+        since = self._clock() - 59
+        calls = [call for at, call in self.calls if at > since and call[1] in scripts]
+        if calls:
+            await self.copy(calls[-1 - number % len(calls)])
+
+
+@pytest.fixture(scope="session")
+def resending() -> type[Resending]:
+    """Make a client whose calls may arrive once more, late."""
+    return Resending
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ their methods are.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +25,7 @@ from tta_agent_coordination.resilience.breaking import (
 )
 from tta_agent_coordination.server.client import answer_of, check_client, refuse
 from tta_agent_coordination.server.names import check_prefix, quoted
+from tta_agent_coordination.server.scripts import Scripts, load_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ("BreakerPermit", "BreakerSettings", "RedisBreakerStore", "RedisCacheStore")
 
+SCRIPTS = load_scripts("tta_agent_coordination.sharing", "cache_set")
 LONGEST_KEY = 4096
 _BREAKERS = 1024
 
@@ -41,8 +44,10 @@ class RedisCacheStore:
     """Keeps bytes under names, for a time, on a Redis server.
 
     An entry is one key of its own (so a cluster spreads them), and the server forgets it by itself
-    when its time is over. What fails raises an error of this package, also a `ConnectionError`
-    where the server is away; a cache of the core package then goes on without it.
+    when its time is over. For two minutes a small key beside it (about 200 bytes) tells that it was
+    set, so that a call which the client repeats by itself brings nothing back that was replaced or
+    deleted since. What fails raises an error of this package, also a `ConnectionError` where the
+    server is away; a cache of the core package then goes on without it.
 
     Args:
         redis: A client of `redis.asyncio`. It is the caller's, and is never closed here.
@@ -67,6 +72,7 @@ class RedisCacheStore:
     ) -> None:
         check_client(redis)
         self._redis = redis
+        self._scripts = Scripts(redis, None, SCRIPTS)
         self._head = f"{{{check_prefix(key_prefix)}:*cache:"
         self._most = check_count("max_value_bytes", max_value_bytes, most=512 * 1024 * 1024)
 
@@ -98,13 +104,8 @@ class RedisCacheStore:
             raise ConfigurationError(
                 f"value has {len(value)} bytes, and max_value_bytes is {self._most}"
             )
-        life: tuple[str | int, ...] = ()
-        if ttl is not None:
-            life = ("PX", max(1, round(check_seconds("ttl", ttl) * 1000)))
-        try:
-            await answer_of(self._redis.execute_command("SET", name, value, *life))
-        except RedisError as error:
-            refuse(error, name, "SET")
+        life = "" if ttl is None else max(1, round(check_seconds("ttl", ttl) * 1000))
+        await self._scripts.run("cache_set", name, secrets.token_urlsafe(9), life, value)
 
     async def delete(self, key: str) -> None:
         """Forget what is kept under `key`; nothing there is no error.

@@ -1,7 +1,8 @@
 """The scripts against the plain state: whatever is done, both give the same answers.
 
 Every step runs on the in-memory coordinator and on the scripts, and the answers are compared. The
-scripts run on fakeredis, and, with fewer examples, on a real server, once and twice per call.
+scripts run on fakeredis, and, with fewer examples, on a real server, once and twice per call, and
+with copies of calls that come late.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from tta_agent_coordination import (
 )
 from tta_agent_coordination.coordinators.base import StoredMailboxes
 from tta_agent_coordination.coordinators.names import mailbox_of
+from tta_agent_coordination.coordinators.redis_store import SCRIPTS
 from tta_agent_coordination.testing import ManualClock, RedisServer, sample
 
 SHARED = AgentId(type="writer")
@@ -41,6 +43,14 @@ OPTIONS: dict[str, Any] = {
     "dedupe_window": 30,
     "backoff_jitter": 0.5,
 }
+SEND = SCRIPTS["send"].digest
+LATE = {
+    SCRIPTS[name].digest
+    for name in (
+        *("cancel", "dead_move", "give_back", "nack", "pause", "purge", "roster", "send", "settle"),
+    )
+}
+"""What changes something once. A copy of the others reserves for a time once more, or reads."""
 
 
 def view(received: ReceivedMessage) -> tuple[object, ...]:
@@ -62,6 +72,7 @@ class Both(RuleBasedStateMachine):
 
     steps: ClassVar[int] = 0
     """How many the machines of a class have made."""
+    options: ClassVar[dict[str, Any]] = OPTIONS
 
     @staticmethod
     def connect() -> Any:
@@ -75,14 +86,14 @@ class Both(RuleBasedStateMachine):
         self.tokens: list[tuple[str, str]] = []
         self.client = self.run(self.connected())
         self.model: StoredMailboxes = InMemoryMessageCoordinator(
-            clock=self.clock, rng=random.Random(1), **OPTIONS
+            clock=self.clock, rng=random.Random(1), **self.options
         )
         self.scripts: StoredMailboxes = RedisMessageCoordinator(
             self.client,
             f"test:{uuid.uuid4().hex}",
             _clock=self.clock.milliseconds,
             rng=random.Random(1),
-            **OPTIONS,
+            **self.options,
         )
 
     async def connected(self) -> Any:
@@ -265,11 +276,41 @@ class Both(RuleBasedStateMachine):
         self.runner.close()
 
 
+class Late(Both):
+    """Besides, copies of calls come late, to the scripts only: they change nothing.
+
+    A window shorter than the minute in which copies come is left out, and so is a limit: what it
+    has refused, a copy may bring in. Of what is withdrawn here, nobody says how it was sent.
+    """
+
+    options: ClassVar[dict[str, Any]] = {**OPTIONS, "max_length": None, "dedupe_window": 60}
+    resending: ClassVar[Callable[[Any, ManualClock], Any]]
+
+    async def connected(self) -> Any:
+        return type(self).resending(type(self).connect(), self.clock)
+
+    @rule(number=st.integers(0, 9))
+    def copy(self, number: int) -> None:
+        self.run(self.client.copy_one(number, LATE))
+
+    @rule(agent=AGENTS, name=NAMES)
+    def withdraw(self, agent: AgentId, name: str) -> None:
+        super().withdraw(agent, name)
+        self.client.calls = [call for call in self.client.calls if call[1][1] != SEND]
+
+
 def check(
-    connect: Callable[[], Any], examples: int, steps: int, *, repeatable: bool = False
+    connect: Callable[[], Any],
+    examples: int,
+    steps: int,
+    *,
+    repeatable: bool = False,
+    resending: Any = None,
 ) -> int:
     """Run the machine on clients that `connect` makes; return how many steps it made."""
-    machine: type[Both] = type("Machine", (Both,), {"connect": staticmethod(connect)})
+    base: Any = Late if resending else Both
+    parts = {"connect": staticmethod(connect), "resending": staticmethod(resending)}
+    machine: type[Both] = type("Machine", (base,), parts)
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -298,6 +339,13 @@ def test_they_agree_when_every_script_runs_twice(
 ) -> None:
     """As when each first reply got lost."""
     check(lambda: twice(redis_server.client()), 15, 50)
+
+
+def test_they_agree_when_copies_of_calls_come_late(
+    redis_server: RedisServer, resending: type[Any]
+) -> None:
+    """Up to a minute later, and more than once."""
+    check(redis_server.client, 25, 50, resending=resending)
 
 
 @pytest.mark.slow

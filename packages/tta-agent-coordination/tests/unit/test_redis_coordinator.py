@@ -18,6 +18,7 @@ from tta_agent_coordination import (
     CoordinatorConnectionError,
     FailureType,
     ForeignKeyError,
+    LeaseLost,
     MessageCoordinatorError,
     RedisMessageCoordinator,
     ServerFullError,
@@ -239,6 +240,32 @@ async def test_a_full_server_can_be_drained(prefix: str, program: str) -> None:
 
     assert settled == [True] * 4
     assert drained == 19
+
+
+async def test_a_full_server_can_be_looked_after(prefix: str, program: str) -> None:
+    """Also where nothing was found, and only that is to be noted down."""
+    with RedisServer(program) as server:
+        client: Any = server.client()
+        async with client:
+            coordinator = RedisMessageCoordinator(client, prefix)
+            subscription = await coordinator.subscribe(WRITER, "news")
+            await coordinator.pause(WRITER)
+            async with coordinator.once("effect"):
+                await client.config_set("maxmemory", "1")
+
+                with pytest.raises(LeaseLost):
+                    await coordinator.once("effect").__aenter__()
+                await coordinator.resume(WRITER)
+                await coordinator.unsubscribe(subscription)
+                found = [
+                    await coordinator.cancel(WRITER, "m1"),
+                    await coordinator.purge(WRITER),
+                    await coordinator.dead_letters.redrive(WRITER, ["m1"]),
+                ]
+            paused = (await coordinator.stats(WRITER)).paused
+
+    assert found == [False, 0, 0]
+    assert not paused
 
 
 async def test_a_wrong_password_is_an_access_error(prefix: str, program: str) -> None:

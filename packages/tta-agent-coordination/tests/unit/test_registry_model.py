@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from tta_agent_coordination import AgentId
 from tta_agent_coordination.registries.memory import InMemoryRegistryStore
 from tta_agent_coordination.registries.records import Registration
-from tta_agent_coordination.registries.redis_registry import RedisRegistryStore
+from tta_agent_coordination.registries.redis_registry import SCRIPTS, RedisRegistryStore
 from tta_agent_coordination.registries.state import RegistryState
 from tta_agent_coordination.registries.store import (
     Changes,
@@ -29,6 +29,7 @@ from tta_agent_coordination.testing import ManualClock, RedisServer
 AGENTS = st.sampled_from([AgentId(type="a", instance=f"{number}") for number in range(4)])
 WORDS = st.sets(st.sampled_from(["x", "y", "z"]))
 TERMS = Terms(life=3000, forget=5000)
+APPLY = {SCRIPTS["registry_apply"].digest}
 WHAT: st.SearchStrategy[What] = st.sampled_from(["+", "+", "?", "-", "!"])
 
 
@@ -41,6 +42,8 @@ def view(found: Snapshot | Changes) -> tuple[object, ...]:
 
 class Both(RuleBasedStateMachine):
     """Does everything twice, and compares."""
+
+    terms: ClassVar[Terms] = TERMS
 
     @staticmethod
     def connect() -> Any:
@@ -78,14 +81,16 @@ class Both(RuleBasedStateMachine):
     def register(self, agent: AgentId, words: set[str]) -> None:
         registration = Registration.of(agent, words)
         self.known.append(registration)
-        self.both(lambda store: store.apply(TERMS, [Intent("+", registration)]))
+        self.both(lambda store: store.apply(self.terms, [Intent("+", registration)]))
 
     @rule(steps=st.lists(st.tuples(WHAT, st.integers(0, 1000)), max_size=4))
     def repeat(self, steps: list[tuple[What, int]]) -> None:
         """As clients do that hung, or lost a reply."""
         intents = [Intent(what, one) for what, n in steps for one in self.chosen(n)]
         if intents:
-            answers = [self.run(one.apply(TERMS, intents)) for one in (self.model, self.scripts)]
+            answers = [
+                self.run(one.apply(self.terms, intents)) for one in (self.model, self.scripts)
+            ]
             # The second time, what the same call did then is over: only the outcome is the same.
             assert answers[0] == answers[1] or type(self.client).__name__ == "Twice"
 
@@ -94,12 +99,12 @@ class Both(RuleBasedStateMachine):
         registration = Registration.of(agent)
         self.known.append(registration)
         for store in (self.model, self.scripts):
-            self.run(store.apply(TERMS, [Intent("!", registration)]))
+            self.run(store.apply(self.terms, [Intent("!", registration)]))
 
     @rule(numbers=st.lists(st.integers(0, 1000), max_size=5))
     def beat(self, numbers: list[int]) -> None:
         registrations = [one for number in numbers for one in self.chosen(number)]
-        self.both(lambda store: store.beat(TERMS, registrations))
+        self.both(lambda store: store.beat(self.terms, registrations))
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1, 1.4, 1.5, 1.6, 3, 7, 20]))
     def time_passes(self, seconds: float) -> None:
@@ -138,9 +143,30 @@ class Both(RuleBasedStateMachine):
         self.runner.close()
 
 
-def check(connect: Callable[[], Any], examples: int, steps: int) -> None:
+class Late(Both):
+    """Besides, copies of registrations and deregistrations come late: they change nothing.
+
+    A copy of a heartbeat is one more, and a registration that was forgotten is made again by one of
+    its own; each holds for a time to live. So neither happens here.
+    """
+
+    terms: ClassVar[Terms] = Terms(life=3000, forget=10**9)
+
+    resending: ClassVar[Callable[[Any, ManualClock], Any]]
+
+    async def connected(self) -> Any:
+        return type(self).resending(type(self).connect(), self.clock)
+
+    @rule(number=st.integers(0, 9))
+    def copy(self, number: int) -> None:
+        self.run(self.client.copy_one(number, APPLY))
+
+
+def check(connect: Callable[[], Any], examples: int, steps: int, resending: Any = None) -> None:
     """Run the machine on clients that `connect` makes."""
-    machine = type("Machine", (Both,), {"connect": staticmethod(connect)})
+    parts = {"connect": staticmethod(connect), "resending": staticmethod(resending)}
+    base: Any = Late if resending else Both
+    machine = type("Machine", (base,), parts)
     run_state_machine_as_test(
         machine, settings=settings(max_examples=examples, stateful_step_count=steps)
     )
@@ -163,6 +189,13 @@ def test_they_agree_when_every_script_runs_twice(
 ) -> None:
     """As when each first reply got lost."""
     check(lambda: twice(redis_server.client()), 20, 50)
+
+
+def test_they_agree_when_copies_of_calls_come_late(
+    redis_server: RedisServer, resending: type[Any]
+) -> None:
+    """More than once, in any order."""
+    check(redis_server.client, 20, 50, resending)
 
 
 def test_after_a_stall_nobody_is_looked_for_before_its_time() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import settings
@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from tta_agent_coordination.sharing import InMemorySharedState, RedisSharedState, SharedState
+from tta_agent_coordination.sharing.redis_state import SCRIPTS
 from tta_agent_coordination.testing import ManualClock, RedisServer
+
+PUT = {SCRIPTS["state_put"].digest}
 
 
 class Both(RuleBasedStateMachine):
@@ -74,6 +77,19 @@ class Both(RuleBasedStateMachine):
         self.runner.close()
 
 
+class Late(Both):
+    """Besides, copies of calls come late, to the scripts only: they change nothing."""
+
+    resending: ClassVar[Callable[[Any, ManualClock], Any]]
+
+    async def connected(self) -> Any:
+        return type(self).resending(type(self).connect(), self.clock)
+
+    @rule(number=st.integers(0, 9))
+    def copy(self, number: int) -> None:
+        self.runner.run(self.client.copy_one(number, PUT))
+
+
 @pytest.mark.parametrize("times", ["once", "twice"])
 def test_the_scripts_and_the_plain_state_agree(
     redis_server: RedisServer, twice: Callable[[Any], Any], times: str
@@ -84,4 +100,13 @@ def test_the_scripts_and_the_plain_state_agree(
         return twice(redis_server.client()) if times == "twice" else redis_server.client()
 
     machine = type("Machine", (Both,), {"connect": staticmethod(connect)})
+    run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=40))
+
+
+def test_they_agree_when_copies_of_calls_come_late(
+    redis_server: RedisServer, resending: type[Any]
+) -> None:
+    """Up to a minute later, and more than once."""
+    parts = {"connect": staticmethod(redis_server.client), "resending": staticmethod(resending)}
+    machine = type("Machine", (Late,), parts)
     run_state_machine_as_test(machine, settings=settings(max_examples=30, stateful_step_count=40))

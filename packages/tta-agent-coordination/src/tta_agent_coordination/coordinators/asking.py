@@ -129,7 +129,7 @@ class Asking(Sending):
         until: float,
         seconds: float,
     ) -> AgentMessage:
-        terms = self._terms(ttl=seconds)
+        terms = self._terms(ttl=seconds, name=answer.asked)
         came = False
         try:
             async with asyncio.timeout_at(until):
@@ -155,7 +155,9 @@ class Asking(Sending):
     async def _withdraw(self, message: AgentMessage, replies: Replies, answer: Answer) -> None:
         async with parting():  # else its time to live does it
             if answer.found is None:
-                await self._store.withdraw(mailbox_of(message.recipient), message.message_id)
+                await self._store.withdraw(
+                    mailbox_of(message.recipient), message.message_id, answer.asked
+                )
             await replies.leave(answer)
 
     async def reply(

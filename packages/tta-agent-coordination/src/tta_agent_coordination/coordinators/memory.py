@@ -192,7 +192,7 @@ class InMemoryMailboxStore:
         self._changed(mailbox)  # as above
         return found
 
-    async def withdraw(self, mailbox: Mailbox, message_id: str) -> bool:
+    async def withdraw(self, mailbox: Mailbox, message_id: str, sent: str = "") -> bool:  # noqa: ARG002 - no call is under way here
         """Remove a message, also from who works on it."""
         found = self._states[mailbox].withdraw(self._clock(), message_id)
         self._changed(mailbox)

@@ -96,6 +96,7 @@ class RedisMailboxStore:
             terms.window,
             "" if terms.at is None else terms.at,
             "" if terms.ttl is None else terms.ttl,
+            terms.name,
             *(part for pair in parcels for part in _parts(*pair)),
         )
         if not self._replicas:
@@ -165,26 +166,34 @@ class RedisMailboxStore:
         """Remove a message that is ready or scheduled."""
         levels = [str(level.value) for level in MessagePriority]
         steps = ("cancel", "held", *levels, "cancel")
-        return await self._remove(mailbox, message_id, *steps, forget=False)
+        return await self._remove(mailbox, message_id, *steps)
 
-    async def withdraw(self, mailbox: Mailbox, message_id: str) -> bool:
+    async def withdraw(self, mailbox: Mailbox, message_id: str, sent: str = "") -> bool:
         """Remove a message, also from who works on it; its id can be sent again."""
         levels = [str(level.value) for level in MessagePriority]
         steps = ("leased", "cancel", "held", *levels, "leased")
-        return await self._remove(mailbox, message_id, *steps, forget=True)
+        return await self._remove(mailbox, message_id, *steps, forget=True, sent=sent)
 
-    async def _remove(self, mailbox: Mailbox, message_id: str, *steps: str, forget: bool) -> bool:
+    async def _remove(
+        self,
+        mailbox: Mailbox,
+        message_id: str,
+        *steps: str,
+        forget: bool = False,
+        sent: str = "",
+    ) -> bool:
         """Search one place after the other; what moves on meanwhile is met at the end."""
-        request, name, root = new_request(), quoted(message_id), self._root(mailbox.type)
+        name, root, options = quoted(message_id), self._root(mailbox.type), (int(forget), sent)
         for mode in steps:
             seen = 0
             while True:
                 found = cast(
                     "int",
                     await self._scripts.run(
-                        "cancel", root, mailbox.name, request, name, mode, seen, int(forget)
+                        "cancel", root, mailbox.name, new_request(), name, mode, seen, *options
                     ),
                 )
+                options = (int(forget), "")
                 if found >= 0:
                     break
                 seen = -found
@@ -206,7 +215,9 @@ class RedisMailboxStore:
 
     async def pause(self, mailbox: Mailbox, *, paused: bool) -> None:
         """Stop or start receiving."""
-        await self._scripts.run("pause", self._root(mailbox.type), mailbox.name, int(paused))
+        await self._scripts.run(
+            "pause", self._root(mailbox.type), mailbox.name, new_request(), int(paused)
+        )
 
     async def purge(self, mailbox: Mailbox) -> int:
         """Remove what is ready or scheduled."""
@@ -265,12 +276,13 @@ class RedisMailboxStore:
 
     async def enroll(self, roster: Roster, member: str, keep: int | None) -> None:
         """Note a member down."""
-        kept = "" if keep is None else keep
-        await self._scripts.run("roster", self._root(roster.type), roster.name, "add", member, kept)
+        args = ("add", member, new_request(), "" if keep is None else keep)
+        await self._scripts.run("roster", self._root(roster.type), roster.name, *args)
 
     async def strike(self, roster: Roster, member: str) -> None:
         """Take a member off a roster."""
-        await self._scripts.run("roster", self._root(roster.type), roster.name, "remove", member)
+        args = ("remove", member, new_request())
+        await self._scripts.run("roster", self._root(roster.type), roster.name, *args)
 
     async def enrolled(self, roster: Roster, since: int | None) -> list[str]:
         """Return the members."""

@@ -49,12 +49,13 @@ def mailbox_at(address: str) -> Mailbox:
 
 
 class Answer:
-    """A place for the answer to one request."""
+    """A place for the answer to one request; `asked` names the call that sends that."""
 
-    __slots__ = ("bell", "error", "found", "mailbox")
+    __slots__ = ("asked", "bell", "error", "found", "mailbox")
 
     def __init__(self, mailbox: Mailbox) -> None:
         self.mailbox: Mailbox = mailbox
+        self.asked: str = uuid.uuid4().hex
         self.bell: asyncio.Event = asyncio.Event()
         self.found: tuple[AgentMessage, dict[str, str]] | None = None
         self.error: CoordinatorConnectionError | None = None

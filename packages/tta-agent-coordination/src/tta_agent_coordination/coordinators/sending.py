@@ -102,12 +102,15 @@ class Sending(Configured):
         terms = self._terms(deliver_at=deliver_at, ttl=ttl)
         return await self._send_all(messages, own, terms, key)
 
-    def _terms(self, *, deliver_at: datetime | None = None, ttl: float | None = None) -> Terms:
+    def _terms(
+        self, *, deliver_at: datetime | None = None, ttl: float | None = None, name: str = ""
+    ) -> Terms:
         return Terms(
             most=self._max_length,
             window=self._window,
             at=None if deliver_at is None else moment(deliver_at),
             ttl=None if ttl is None else max(1, milliseconds(check_seconds("ttl", ttl))),
+            name=name,
         )
 
     async def _send_all(

@@ -42,12 +42,15 @@ class Terms:
         window: For so long an id is known again (ms); 0 is not at all.
         at: When they become ready; None is now.
         ttl: For so long they may be received (ms); None is for ever.
+        name: Tells this call from all others, so that `withdraw` can undo also a copy of it that a
+            server comes to later; empty where nobody will.
     """
 
     most: int
     window: int
     at: int | None
     ttl: int | None
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +153,11 @@ class Undelivered(NamedTuple):
 
 
 class MailboxStore(Protocol):
-    """Keeps mailboxes. Each call is one atomic step, and harmless when the client repeats it."""
+    """Keeps mailboxes. Each call is one atomic step, and harmless when the client repeats it.
+
+    Also when a server comes to a copy of it up to a minute late, after other calls: at the most,
+    what is still reserved is so for longer.
+    """
 
     async def send(self, parcels: Sequence[tuple[Mailbox, Parcel]], terms: Terms) -> str:
         """Put messages into mailboxes, all of one type; return a letter for each.
@@ -191,8 +198,11 @@ class MailboxStore(Protocol):
         """Remove a message that is ready or scheduled."""
         ...
 
-    async def withdraw(self, mailbox: Mailbox, message_id: str) -> bool:
-        """Remove a message, also from who works on it; its id can be sent again."""
+    async def withdraw(self, mailbox: Mailbox, message_id: str, sent: str = "") -> bool:
+        """Remove a message, also from who works on it; its id can be sent again.
+
+        What the call named `sent` has not put there yet, it will not.
+        """
         ...
 
     async def drop(self, mailbox: Mailbox) -> None:

@@ -1,4 +1,4 @@
---! server/clock
+--! server/clock server/answer
 -- What all scripts share. KEYS[1] is `{prefix:type}`: all mailboxes of a type live in one hash slot.
 --
 -- Keys of a mailbox M = `{prefix:type}:m:<name>`:
@@ -27,7 +27,6 @@ local base = KEYS[1]
 local LEVELS = { '9', '5', '1' }
 local HOUR, DAY = 3600000, 86400000
 local KNOWN = 60000 -- a call that was answered is known again for so long; clients resend for 59 s
-local KEEP = 120000 -- garbage is cleared this long after its last use
 
 local function open(name)
   local M = base .. ':m:' .. name
@@ -210,20 +209,21 @@ local function wait_until(box, at, id, entry)
   timer_set(box, at)
 end
 
--- Notes down what is known of tokens until `till`, if it can be noted down; without it, all goes on.
--- Returns how many of the members are new, nil if none could be noted down.
+-- Notes down what is known of tokens until `till`, where that is possible; without it, all goes on, since
+-- what is on its way from one key to another must arrive. Returns how many of the members are new, nil if
+-- none could be noted down.
 local function note_down(box, till, how, members)
   local noted = redis.pcall('ZADD', box.M .. ':a', how, unpack(members))
   if type(noted) ~= 'number' then return nil end
   if till + KNOWN > box.known then
     box.known = till + 1.5 * KNOWN -- so that it is told seldom
-    call('PEXPIRE', box.M .. ':a', ms(box.known - now))
-    call('HSET', box.s, 'z', ms(box.known))
+    redis.pcall('PEXPIRE', box.M .. ':a', ms(box.known - now))
+    redis.pcall('HSET', box.s, 'z', ms(box.known))
   end
   if now >= box.trim then
-    call('ZREMRANGEBYSCORE', box.M .. ':a', '-inf', ms(now - KNOWN))
+    redis.pcall('ZREMRANGEBYSCORE', box.M .. ':a', '-inf', ms(now - KNOWN))
     box.trim = now + 5000
-    call('HSET', box.s, 'a', ms(box.trim))
+    redis.pcall('HSET', box.s, 'a', ms(box.trim))
   end
   return noted
 end
@@ -265,16 +265,6 @@ end
 local function was_acked(box, token)
   local marks = call('ZMSCORE', box.M .. ':a', token, 'N' .. token, 'B' .. token, 'W' .. token, 'X' .. token)
   return is_recent(marks[1]) and not (marks[2] or marks[3] or marks[4] or marks[5])
-end
-
--- The answer of a call that must not be done twice, if it was done.
-local function answered(request)
-  return call('GET', base .. ':q:' .. request)
-end
-
-local function answer(request, value)
-  call('SET', base .. ':q:' .. request, value, 'PX', KEEP)
-  return value
 end
 
 -- A mailbox for answers lives as long as those who wait in it, and may be forgotten by them: whatever is

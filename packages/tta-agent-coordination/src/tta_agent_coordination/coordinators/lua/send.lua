@@ -1,11 +1,13 @@
 --! mailbox
 -- Puts messages into mailboxes. ARGV: now, most that may wait in each (0: any number), window of
--- deduplication in ms (0: none), time to deliver at in ms ('': now), time to live in ms ('': for ever),
--- then for each message: mailbox, id, level, ordering key, headers and JSON.
+-- deduplication in ms (0: none), time to deliver at in ms ('': now), time to live in ms ('': for ever), a
+-- name of this call, if it may be withdrawn ('': it may not), then for each message: mailbox, id, level,
+-- ordering key, headers and JSON.
 -- Returns one letter for each: q queued, w waiting for its time, h handed to a receiver, d duplicate,
 -- f full.
 local most, window = tonumber(ARGV[2]), tonumber(ARGV[3])
 local at, ttl = tonumber(ARGV[4]), tonumber(ARGV[5])
+if ARGV[6] ~= '' and answered(ARGV[6]) then return string.rep('d', (#ARGV - 6) / 5) end
 local expires = ttl and ms(now + ttl) or '0'
 local later = at and at > now
 
@@ -120,7 +122,7 @@ local function put(box, from, to)
   return table.concat(answers)
 end
 
-local letters, from = '', 6
+local letters, from = '', 7
 while from < #ARGV do
   local to = from
   while ARGV[to + 5] == ARGV[from] do to = to + 5 end

@@ -20,7 +20,6 @@
 -- the agents that were silent, but the server or the net: whoever was alive when it began then has a
 -- whole time to live to say so.
 local R = KEYS[1]
-local KEEP = 120000 -- a client repeats a call by itself for up to 59 s
 local OVER = 3600000 -- so long a nonce that is over is known
 local UNUSED = 30 * 86400000
 local HISTORY = 1000

@@ -7,9 +7,9 @@
 -- Keys, B = KEYS[1]:
 --   B:s  hash: st state (`c` closed, `o` open, `h` half-open), g generation, at since when, f failures in
 --        a row, ok good probes, n nf ns calls, failures and slow calls of the window, oc how often it
---        has opened, rq the last change by hand
+--        has opened
 --   B:p  zset: tokens of probes, by the end of their lease
---   B:d  zset: tokens whose result has counted, by time: a repeated call finds its own
+--   B:d  zset: tokens whose result is known, by time: a repeated call finds its own
 --   B:w  the window: a list of marks (1 failed + 2 slow), or a hash of tenths of the time
 -- Each change of state begins a new generation, and a result counts only in its own.
 local B = KEYS[1]
@@ -19,7 +19,6 @@ local config = {
   open = tonumber(ARGV[8]), probes = tonumber(ARGV[9]), successes = tonumber(ARGV[10]),
   half = tonumber(ARGV[11]), lease = tonumber(ARGV[12]),
 }
-local KEEP = 120000 -- a client repeats a call by itself for up to 59 s
 local MOST = 10000 -- so many counted tokens are known at most
 local UNUSED = 30 * 86400000 -- a breaker that nobody has used for so long is forgotten
 
@@ -38,7 +37,7 @@ local function begin()
 end
 
 local function become(st)
-  call('DEL', P, D, W)
+  call('DEL', P, W)
   state.st, state.g, state.at = st, math.max(state.g + 1, now), now
   state.f, state.ok, state.n, state.nf, state.ns = 0, 0, 0, 0, 0
   call('HSET', S, 'st', st, 'g', ms(state.g), 'at', ms(now), 'f', 0, 'ok', 0, 'n', 0, 'nf', 0, 'ns', 0)

@@ -3,9 +3,11 @@
 -- Returns the generation (-1: no leave), the state, ms until a call may pass (-1: not known), failures.
 local token = ARGV[13]
 if state.st == 'c' then return { state.g, 'c', 0, state.f } end
+if state.st == 'o' and now < state.at + config.open then return { -1, 'o', wait(), 0 } end
+-- A copy that comes late, of a call that has ended: nobody would give its place as a probe back.
+if call('ZSCORE', D, token) then return { -1, state.st, -1, 0 } end
 begin()
 if state.st == 'o' then
-  if now < state.at + config.open then return { -1, 'o', wait(), 0 } end
   become('h')
 elseif now >= state.at + config.half then
   become('o') -- no decision while half-open

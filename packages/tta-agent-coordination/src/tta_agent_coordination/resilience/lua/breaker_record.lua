@@ -14,6 +14,11 @@ if state.st == 'c' and outcome == 'cancelled' then return result() end
 if call('ZSCORE', D, token) then return result() end
 begin()
 call('ZREM', P, token)
+-- Also of a success that changes nothing: repeated later, it would end a row of failures.
+call('ZADD', D, ms(now), token)
+call('ZREMRANGEBYSCORE', D, '-inf', ms(now - KEEP))
+call('ZREMRANGEBYRANK', D, 0, -MOST - 1)
+call('PEXPIRE', D, ms(KEEP))
 if outcome == 'cancelled' then return result() end
 
 if state.st == 'h' then
@@ -73,9 +78,4 @@ if failed or windowed or state.st == 'h' or seen[4] and seen[4] ~= '0' then
   call('HSET', S, 'f', state.f, 'ok', state.ok, 'n', state.n, 'nf', state.nf, 'ns', state.ns)
   call('PEXPIRE', S, ms(UNUSED))
 end
--- Also of a success that changes nothing: repeated later, it would end a row of failures.
-call('ZADD', D, ms(now), token)
-call('ZREMRANGEBYSCORE', D, '-inf', ms(now - KEEP))
-call('ZREMRANGEBYRANK', D, 0, -MOST - 1)
-call('PEXPIRE', D, ms(KEEP))
 return result()

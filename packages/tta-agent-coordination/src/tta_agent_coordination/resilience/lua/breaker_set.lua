@@ -1,8 +1,8 @@
---! breaker
--- Changes the state by hand. ARGV after the configuration: an id of this call, the state (`c` or `o`).
+--! breaker server/answer
+-- Changes the state by hand. ARGV after the configuration: a name of this call, the state (`c` or `o`).
 -- Returns 1; a repeat changes nothing.
-if call('HGET', S, 'rq') == ARGV[13] then return 1 end
+if answered(ARGV[13]) then return 1 end
 begin()
 become(ARGV[14])
-call('HSET', S, 'rq', ARGV[13])
+answer(ARGV[13], 1)
 return 1

@@ -1,5 +1,6 @@
 -- The beginning of all scripts. ARGV[1] is the time in ms; empty asks the server (only tests give it).
 local call = redis.call
+local KEEP = 120000 -- garbage is cleared so many ms after its last use; a client resends a call for 59 s
 local now
 if ARGV[1] == '' then
   local time = call('TIME')

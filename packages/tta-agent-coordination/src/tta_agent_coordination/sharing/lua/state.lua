@@ -1,16 +1,15 @@
---! server/clock
+--! server/clock server/answer
 -- What the scripts of shared state share. KEYS[1] is `{prefix:*state:<key>}`.
 --
 -- Keys, K = KEYS[1]:
 --   K:v      hash: n version, b body (absent: nothing is there), x when that ends (0: it does not)
---   K:q      list: the last requests and the versions that they made: a repeat finds its answer
+--   K:q:<r>  the answer to a request
 --   K:w      zset: parked watchers, by the time until which they wait
 --   K:o:<w>  inbox of a parked watcher: a note to look again
 -- A version is the time of its making, or one more than the last: so versions only grow, also after
 -- everything about a key was cleared away. PEXPIRE does no more than that.
 local K = KEYS[1]
-local KEEP = 120000 -- a client repeats a call by itself for up to 59 s
-local V, Q, W = K .. ':v', K .. ':q', K .. ':w'
+local V, W = K .. ':v', K .. ':w'
 local seen = call('HMGET', V, 'n', 'b', 'x')
 local version, body, ends = tonumber(seen[1] or 0), seen[2], tonumber(seen[3] or 0)
 
