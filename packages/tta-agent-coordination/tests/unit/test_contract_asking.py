@@ -89,7 +89,10 @@ async def test_each_of_many_requests_gets_its_own_answer(make_real: Make) -> Non
 
     async with answering(coordinator):
         answers = await asyncio.gather(
-            *(coordinator.request(question(f"{n}", payload={"n": n}), timeout=5) for n in range(60))
+            *(
+                coordinator.request(question(f"{n}", payload={"n": n}), timeout=30)
+                for n in range(60)
+            )
         )
 
     assert [answer.payload["echo"]["n"] for answer in answers] == list(range(60))

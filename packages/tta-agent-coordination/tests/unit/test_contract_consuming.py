@@ -78,11 +78,11 @@ async def test_leases_renew_themselves_while_the_work_goes_on(make_real: Make) -
     coordinator = make_real()
     await coordinator.send_many(sample(f"{n}") for n in range(2))
 
-    async with coordinator.consume(WRITER, lease=0.15) as leases:
+    async with coordinator.consume(WRITER, lease=0.3) as leases:
         async for lease in leases:
             async with lease:
                 for _ in range(5):
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.07)
                     assert await coordinator.receive(WRITER) is None
                 assert lease.attempt == 1
             if lease.message.message_id == "1":
