@@ -79,7 +79,7 @@ class Sink:
         status: What is answered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.spans: list[Span] = []
         self.services: set[str] = set()
         self.bodies: list[bytes] = []
@@ -106,8 +106,9 @@ class Sink:
             def handle_error(self, request: object, client_address: object) -> None:
                 pass  # a killed sender is no concern of the sink
 
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = Server(("127.0.0.1", port), Handler)
+        self.port: int = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -130,6 +131,12 @@ class Sink:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+@pytest.fixture
+def sink_type() -> type[Sink]:
+    """Return the collector, for tests that stop one and start another."""
+    return Sink
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""OpenTelemetry spans, Prometheus metrics, dashboards and alerts for workflows.
+"""OpenTelemetry spans and Prometheus metrics for workflows.
 
 Attaches itself to `tta_dev_primitives` when that package is importable, and is useful without it.
 It must never fail a workflow: what cannot be exported is dropped and counted.

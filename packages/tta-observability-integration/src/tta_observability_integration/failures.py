@@ -21,6 +21,7 @@ Line: TypeAlias = "tuple[str, int, str]"
 _DEPTH = 8  # causes of causes that are followed
 _LINES = 64  # innermost lines that are kept of one traceback
 _MEMBERS = 16  # exceptions that are kept of one group
+_LONGEST = 65_536  # characters that are kept of one message; a queue of documents fills the memory
 
 
 class Failure:
@@ -112,7 +113,7 @@ def _message(error: BaseException) -> str:
         notes = [str(note) for note in getattr(error, "__notes__", ())]
     except Exception:  # noqa: BLE001 - an exception of the user's may fail at anything
         return "<no text: str() of the exception failed>"
-    return "\n".join([message, *notes])
+    return "\n".join([message, *notes])[:_LONGEST]
 
 
 def _lines(tb: TracebackType | None) -> list[Line]:

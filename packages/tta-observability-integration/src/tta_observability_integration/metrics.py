@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tta_observability_integration import names
+from tta_observability_integration.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from tta_observability_integration.protocols import Redactor
@@ -66,10 +67,12 @@ class Durations:
     """
 
     def __init__(self, *, redact: Redactor, max_series: int = 1000) -> None:
-        self._redact = redact
+        self._out = Outgoing(redact)
         self._max_series = max_series
-        self._lock = threading.Lock()
+        # Held while a user's redactor and log handlers run, which may run workflows themselves.
+        self._lock = threading.RLock()
         self._series: dict[tuple[str, str, str | None], _Series] = {}
+        self._shown: dict[tuple[str, ...], _Series] = {}  # by labels, which may lack a secret
 
     def record(self, name: str, kind: str, error_type: str | None, seconds: float) -> None:
         """Count a call.
@@ -96,9 +99,7 @@ class Durations:
             if found is not None:
                 return found
             if len(known) < self._max_series:
-                found = known[name, kind, error_type] = _Series(
-                    self._labels(name, kind, error_type)
-                )
+                found = known[name, kind, error_type] = self._of(name, kind, error_type)
                 return found
             other = (names.OTHER, names.OTHER, None if error_type is None else names.OTHER)
             found = known.get(other)
@@ -107,25 +108,28 @@ class Durations:
             if len(known) == self._max_series:
                 _logger.warning(
                     "more than %d primitives by name, type and error: the durations of further "
-                    "ones, such as %r, are counted together as %r",
+                    "ones, such as %r, are counted together as %r; names made from data belong "
+                    "into annotate(...)",
                     self._max_series,
-                    self._redact(names.PRIMITIVE_NAME, name),
+                    self._out.text(names.PRIMITIVE_NAME, name),
                     names.OTHER,
                 )
-            found = known[other] = _Series(self._labels(*other))
+            found = known[other] = self._of(*other)
             return found
 
-    def _labels(self, name: str, kind: str, error_type: str | None) -> dict[str, str]:
+    def _of(self, name: str, kind: str, error_type: str | None) -> _Series:
+        """Return the series with these labels: a page that has one twice is refused."""
         labels = {names.PRIMITIVE_NAME: name, names.PRIMITIVE_TYPE: kind}
         if error_type is not None:
             labels[names.ERROR_TYPE] = error_type
-        return {names.label(key): self._redact(key, value) for key, value in labels.items()}
+        labels = {names.label(key): self._out.text(key, value) for key, value in labels.items()}
+        return self._shown.setdefault(tuple(labels.values()), _Series(labels))
 
     def read(self) -> list[DurationSeries]:
         """Return every series as it stands now."""
         with self._lock:
             read: list[DurationSeries] = []
-            for series in self._series.values():
+            for series in self._shown.values():
                 series.fold()
                 running = 0
                 cumulative = [running := running + count for count in series.counts]
@@ -138,4 +142,4 @@ class Durations:
 
     def restart_after_fork(self) -> None:
         """Replace the lock in a forked child: a thread of the parent may have held it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tta_observability_integration.failures import capture, error_type
+from tta_observability_integration.outgoing import MOST
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tta_observability_integration.live import Bridge
     from tta_observability_integration.metrics import Durations
     from tta_observability_integration.pipeline import SpanPipeline
@@ -16,6 +19,7 @@ __all__ = ("OpenTelemetryObserver",)
 
 _DRIFT = 50_000_000  # nanoseconds by which the wall clock may move before it is followed
 _RISING = 4096  # failures that may be on their way up at once
+_CARRIED = (str, int, float, list, tuple)
 
 
 class OpenTelemetryObserver:
@@ -103,7 +107,20 @@ class OpenTelemetryObserver:
                 span_id,
                 parent_id,
                 given is not None and given.span_id == parent_id,
-                dict(record.attributes) or None,
+                _kept(record.attributes),
                 failure,
             )
         )
+
+
+def _kept(attributes: Mapping[str, object]) -> dict[str, object] | None:
+    """Take what a span can carry, as it is now; the rest may hold all of the workflow's data."""
+    if not attributes:
+        return None
+    kept: dict[str, object] = {}
+    for key, value in attributes.items():
+        if type(value) is list:
+            kept[key] = cast("list[object]", value)[:MOST]
+        elif isinstance(value, _CARRIED):
+            kept[key] = value
+    return kept

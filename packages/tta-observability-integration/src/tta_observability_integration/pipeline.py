@@ -22,6 +22,8 @@ from opentelemetry.context import (
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from tta_observability_integration import names
+from tta_observability_integration.failures import capture
+from tta_observability_integration.outgoing import Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
 
+    from tta_observability_integration.protocols import Redactor
     from tta_observability_integration.spans import Ended
 
 __all__ = ("SpanPipeline",)
@@ -36,6 +39,8 @@ __all__ = ("SpanPipeline",)
 _logger = logging.getLogger("tta_observability_integration")
 
 _EXPORTER_LOGGER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+_LINE = 300  # characters of a reason in a log line
+_GLANCE = 0.002  # seconds between two looks whether the thread has ended
 _PATIENCE = 10  # closing gives up after so many time limits, even while spans are delivered
 
 
@@ -49,6 +54,8 @@ class SpanPipeline:
         max_queue: How many calls wait at most; further ones are dropped and counted.
         batch: How many spans one export has at most.
         interval: Seconds between exports while little happens.
+        where: Where the spans go, for log lines.
+        redact: Takes secrets out of log lines about an exporter; default: nothing is taken out.
     """
 
     def __init__(
@@ -59,12 +66,16 @@ class SpanPipeline:
         max_queue: int = 65_536,
         batch: int = 512,
         interval: float = 1.0,
+        where: str = "the exporter",
+        redact: Redactor | None = None,
     ) -> None:
         self._make_span = make_span
         self._make_exporter = make_exporter
         self._max_queue = max_queue
         self._batch = batch
         self._interval = interval
+        self._where = where
+        self._text = Outgoing(redact or (lambda _key, text: text)).text
         self._wake_at = min(4 * batch, max_queue)
         self._begin(make_exporter())
         self._quiet = _OneLine()
@@ -81,15 +92,20 @@ class SpanPipeline:
         self._failing = False
         self._closing = False
         self._abandoned = False
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
+        self._ended = False
+        # A signal may interrupt a workflow or the closing anywhere, and its handler may close or
+        # run a workflow: so closing needs no lock of the hot path, no thread waits for a lock that
+        # it holds, and waking is one step (an Event holds a lock of its own).
+        self._refusing = threading.RLock()
+        self._lock = threading.RLock()
+        self._asleep = threading.Lock()
+        self._asleep.acquire()
         self._thread = threading.Thread(target=self._work, name="tta-spans", daemon=True)
 
     @property
     def dropped(self) -> dict[str, int]:
         """How many calls were not delivered, by reason."""
-        with self._lock:
-            return dict(self._dropped)
+        return self._dropped.copy()
 
     def offer(self, ended: Ended) -> None:
         """Take a call that has ended; never waits."""
@@ -99,24 +115,26 @@ class SpanPipeline:
             self._refuse()
             return
         queue.append(ended)
-        if waiting >= self._wake_at and not self._wake.is_set():
-            self._wake.set()
+        if waiting >= self._wake_at and self._asleep.locked():
+            self._wake()
+
+    def _wake(self) -> None:
+        with suppress(RuntimeError):  # woken already
+            self._asleep.release()
 
     def _refuse(self) -> None:
-        if self._closing:
-            self._drop(names.DROPPED_ALREADY_SHUTDOWN, 1)
-        elif self._drop(names.DROPPED_QUEUE_FULL, 1) == 1:
+        reason = names.DROPPED_ALREADY_SHUTDOWN if self._closing else names.DROPPED_QUEUE_FULL
+        with self._refusing:
+            self._dropped[reason] += 1
+            first = self._dropped[reason] == 1
+        if first and not self._closing:
             _logger.warning(
-                "spans are made faster than they can be exported: the queue of %d is full, "
-                "further ones are dropped and counted in %s",
+                "spans are made faster than %s takes them: the queue of %d is full, further ones "
+                "are dropped and counted in %s",
+                self._where,
                 self._max_queue,
                 names.DROPPED.prometheus,
             )
-
-    def _drop(self, reason: str, count: int) -> int:
-        with self._lock:
-            self._dropped[reason] += count
-            return self._dropped[reason]
 
     # --- the thread -------------------------------------------------------------------------
 
@@ -125,17 +143,18 @@ class SpanPipeline:
         attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         self._quiet.thread = threading.current_thread()
         queue = self._queue
-        while True:
+        last = False
+        while not (last or self._abandoned):
             if not self._closing:
-                self._wake.wait(self._interval)
-                self._wake.clear()
+                self._asleep.acquire(timeout=self._interval)
             last = self._closing  # read before the queue is emptied, so that nothing slips by
             while queue and not self._abandoned:
-                self._export_batch()
-            if last or self._abandoned:
-                break
+                with suppress(Exception):  # a log handler of the user's; what failed is counted
+                    self._export_batch()
         if not self._abandoned:
-            self._shut_exporter()
+            with suppress(Exception):
+                self._shut_exporter()
+        self._ended = True
 
     def _export_batch(self) -> None:
         queue = self._queue
@@ -148,41 +167,62 @@ class SpanPipeline:
                 self._in_flight += 1
             try:
                 spans.append(self._make_span(ended))
-            except Exception as error:  # noqa: BLE001 - one odd record must not cost its batch
-                if self._abandoned:
-                    return
-                self._in_flight -= 1
-                self._failed(1, error)
-        reason: object = "the exporter reported a failure"
-        try:
-            delivered = self._exporter.export(spans) is SpanExportResult.SUCCESS
-        except Exception as error:  # noqa: BLE001 - an exporter may raise anything
-            delivered, reason = False, error
-        if self._abandoned:
+            except BaseException as error:  # noqa: BLE001 - one odd record must not cost its batch
+                self._failed(1, "of a call no span could be made", error)
+        if not spans or self._abandoned:
             return
-        if delivered:
-            self.exported += len(spans)
-            self._failing = False
+        try:
+            result: object = self._exporter.export(spans)
+        except BaseException as error:  # noqa: BLE001 - whatever it raises must not end this thread
+            self._failed(len(spans), f"{self._where} failed", error)
+            return
+        if result is SpanExportResult.SUCCESS:
+            self._delivered(len(spans))
+        elif result is SpanExportResult.FAILURE:
+            self._failed(len(spans), f"{self._where} refused", self._quiet.last)
         else:
-            self._failed(len(spans), reason)
-        self._in_flight = 0
+            self._failed(
+                len(spans),
+                f"{self._where} returned {type(result).__name__}",
+                "SpanExportResult.SUCCESS is what says that they were taken",
+            )
 
-    def _failed(self, count: int, reason: object) -> None:
-        self._drop(names.DROPPED_EXPORT_FAILED, count)
-        if not self._failing:
-            self._failing = True
+    def _delivered(self, count: int) -> None:
+        with self._lock:
+            if not self._abandoned:
+                self._in_flight -= count
+                self.exported += count
+                self._failing = False
+
+    def _failed(self, count: int, what: str, reason: object) -> None:
+        with self._lock:
+            if self._abandoned:  # counted when they were given up
+                return
+            self._in_flight -= count
+            self._dropped[names.DROPPED_EXPORT_FAILED] += count
+            known, self._failing = self._failing, True
+        if not known:
             _logger.warning(
-                "spans could not be exported (%s); they are dropped and counted in %s until "
+                "spans could not be exported: %s (%s); they are dropped and counted in %s until "
                 "exporting works again",
-                reason,
+                what,
+                self._said(reason),
                 names.DROPPED.prometheus,
             )
+
+    def _said(self, reason: object) -> str:
+        """Return a reason in one line, without secrets."""
+        said = reason
+        if isinstance(reason, BaseException):
+            failure = capture(reason, arose=False)
+            said = f"{failure.type}: {failure.message}"
+        return " ".join(self._text(names.EXCEPTION_MESSAGE, str(said)).split())[:_LINE]
 
     def _shut_exporter(self) -> None:
         try:
             self._exporter.shutdown()
-        except Exception as error:  # noqa: BLE001 - as for export
-            _logger.warning("the span exporter failed to shut down: %s", error)
+        except BaseException as error:  # noqa: BLE001 - as for export
+            _logger.warning("%s failed to shut down (%s)", self._where, self._said(error))
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -196,28 +236,41 @@ class SpanPipeline:
             Whether everything that waited was delivered.
         """
         self._closing = True
-        self._wake.set()
-        patience = time.monotonic() + _PATIENCE * timeout
-        while True:
-            before = self.exported
-            self._thread.join(timeout)
-            if not self._thread.is_alive():
-                logging.getLogger(_EXPORTER_LOGGER).removeFilter(self._quiet)
-                break
-            if self.exported == before or time.monotonic() > patience:
+        self._wake()
+        limit = time.monotonic() + _PATIENCE * timeout
+        exported, standing = self.exported, time.monotonic() + timeout
+        # Looked at again and again: who waits by `join` may hold what others wait for when a signal
+        # interrupts him, and its handler may be what closes.
+        while not self._ended:
+            time.sleep(_GLANCE)
+            now = time.monotonic()
+            if self.exported != exported:
+                exported, standing = self.exported, now + timeout
+            if now > min(standing, limit):
                 self._abandon(timeout)  # the filter stays for what the thread may still say
                 break
-        return not self.dropped[names.DROPPED_EXPORT_FAILED]
+        else:
+            self._thread.join(_GLANCE)
+            logging.getLogger(_EXPORTER_LOGGER).removeFilter(self._quiet)
+        return not self._dropped[names.DROPPED_EXPORT_FAILED]
 
     def _abandon(self, timeout: float) -> None:
         with self._lock:
-            self._abandoned = True
             lost = len(self._queue) + self._in_flight
+            again, self._abandoned = self._abandoned, True
             self._queue.clear()
-        self._drop(names.DROPPED_EXPORT_FAILED, lost)
-        if not self._failing:
+            self._in_flight = 0
+            self._dropped[names.DROPPED_EXPORT_FAILED] += lost
+        if again:
+            return
+        if not lost:
+            _logger.warning("%s did not shut down within %g s", self._where, timeout)
+        elif not self._failing:
             _logger.warning(
-                "no span was delivered for %g s while shutting down; %d are dropped", timeout, lost
+                "%s took no span for %g s while shutting down; %d are dropped",
+                self._where,
+                timeout,
+                lost,
             )
         # It may hang, and it may be what ends the export that hangs. While the interpreter ends, no
         # thread can be started; then the hanging one ends with it.
@@ -236,8 +289,12 @@ class _OneLine(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self.thread: threading.Thread | None = None
+        self.last = "it does not say why"
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let a line pass unless it is logged by our own thread, which is where this runs."""
-        del record
-        return threading.current_thread() is not self.thread
+        if threading.current_thread() is not self.thread:
+            return True
+        with suppress(Exception):
+            self.last = record.getMessage()
+        return False

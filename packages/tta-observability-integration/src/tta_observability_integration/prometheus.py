@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from contextlib import suppress
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tta_observability_integration.metrics import Durations
 
 __all__ = ("MetricsEndpoint", "TelemetryCollector")
+
+_logger = logging.getLogger("tta_observability_integration")
 
 _BOUNDS = (*(str(bound) for bound in names.DURATION.buckets), "+Inf")
 
@@ -89,14 +92,17 @@ class MetricsEndpoint:
     Args:
         registry: What is served, under any path.
         listener: A listening socket; owned from here on.
+        patience: Seconds that a client may take to ask and to read; then it is cut off, for each
+            holds a thread.
     """
 
-    def __init__(self, registry: CollectorRegistry, listener: socket.socket) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, listener: socket.socket, *, patience: float = 10.0
+    ) -> None:
         self.address: tuple[str, int] = listener.getsockname()[:2]
         """Host and port on which it listens."""
-        self._server = _Server(
-            self.address, MetricsHandler.factory(registry), bind_and_activate=False
-        )
+        handler = type("Handler", (_Handler,), {"registry": registry, "timeout": patience})
+        self._server = _Server(self.address, handler, bind_and_activate=False)
         self._server.socket.close()
         self._server.socket = listener
         self._thread = threading.Thread(target=self._serve, name="tta-metrics", daemon=True)
@@ -124,6 +130,22 @@ class MetricsEndpoint:
         self._server.socket.close()
 
 
+class _Handler(MetricsHandler):
+    def do_GET(self) -> None:  # noqa: N802 - fixed by `http.server`
+        try:
+            super().do_GET()
+        except OSError:
+            raise  # the client is gone, or too slow
+        except Exception as error:
+            kind = type(error).__name__
+            _logger.warning(
+                "the metrics page could not be made: a collector in the registry raised %s",
+                kind,
+                exc_info=True,
+            )
+            self.send_error(500, "a collector raised", f"{kind}; the log of the process says more")
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     stopping = False
@@ -133,4 +155,4 @@ class _Server(ThreadingHTTPServer):
         return not self.stopping
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a scraper that hangs up early."""
+        """Say nothing of a scraper that hangs up early, or is cut off."""

@@ -149,7 +149,7 @@ class Redactor(Protocol):
         """Return `value`, or what may be shown of it.
 
         Args:
-            key: The name under which the value is exported.
+            key: The name under which the value is exported; empty where the text is such a name.
             value: The text.
         """
         ...

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tta_observability_integration import attach, names
 from tta_observability_integration.observer import OpenTelemetryObserver
+from tta_observability_integration.outgoing import Outgoing
 from tta_observability_integration.settings import SetupError
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ class Runtime:
         self._durations: Durations | None = None
         self._bridge: Bridge | None = None
         self._collector: TelemetryCollector | None = None
-        self._closed: bool | None = None
         scrub = settings.redact or attach.redactor()
         try:
             if listener is not None:
@@ -69,7 +69,7 @@ class Runtime:
         collector = TelemetryCollector(
             durations=durations,
             dropped=self._dropped,
-            service_name=scrub(names.SERVICE_NAME, self.settings.service_name),
+            service_name=Outgoing(scrub).text(names.SERVICE_NAME, self.settings.service_name),
         )
         try:
             registry.register(collector)
@@ -88,7 +88,9 @@ class Runtime:
         attributes = dict(self.settings.resource_attributes)
         resource = Resource.create({**attributes, names.SERVICE_NAME: self.settings.service_name})
         factory = SpanFactory(resource=resource, redact=scrub)
-        self.spans = SpanPipeline(factory.make, self._make_exporter)
+        self.spans = SpanPipeline(
+            factory.make, self._make_exporter, where=self.settings.where, redact=scrub
+        )
         self._bridge = Bridge(attach.running())
 
     def _make_exporter(self) -> SpanExporter:
@@ -111,11 +113,8 @@ class Runtime:
         Returns:
             Whether every span was delivered.
         """
-        if self._closed is None:
-            self._closed = False
-            attach.detach(self._observer)
-            self._closed = self._stop_parts(timeout)
-        return self._closed
+        attach.detach(self._observer)
+        return self._stop_parts(timeout)
 
     def _stop_parts(self, timeout: float) -> bool:
         delivered = True
@@ -123,12 +122,14 @@ class Runtime:
             self._bridge.open = False
         if self.spans is not None:
             delivered = self.spans.close(timeout)
-        if self._collector is not None:
+        collector, self._collector = self._collector, None
+        if collector is not None:
             from prometheus_client import REGISTRY  # noqa: PLC0415 - imported by then
 
-            (self.settings.registry or REGISTRY).unregister(self._collector)
-        if self.endpoint is not None:
-            self.endpoint.close(timeout)
+            (self.settings.registry or REGISTRY).unregister(collector)
+        endpoint, self.endpoint = self.endpoint, None
+        if endpoint is not None:
+            endpoint.close(timeout)
         return delivered
 
     def restart_after_fork(self) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, TypeAlias, cast
+from urllib.parse import unquote, urlsplit
+
+from tta_observability_integration import names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
 
     from tta_observability_integration.protocols import Redactor
 
-__all__ = ("ResourceValue", "Settings", "SetupError", "check_packages", "check_settings")
+__all__ = (
+    "ResourceValue",
+    "Settings",
+    "SetupError",
+    "check_packages",
+    "check_settings",
+    "check_timeout",
+)
 
 ResourceValue: TypeAlias = "str | bool | int | float"
 
@@ -24,6 +33,7 @@ _DEFAULT_SERVICE = "tta"
 _DEFAULT_ENDPOINT = "http://localhost:4318"  # fixed by the OTLP specification
 _TRACES_PATH = "/v1/traces"
 _HIGHEST_PORT = 65_535
+_HOUR = 3600.0
 
 _TRACING_PACKAGES = {"opentelemetry.sdk.trace": "opentelemetry-sdk"}
 _OTLP_PACKAGES = {
@@ -65,6 +75,15 @@ class Settings:
     shutdown_timeout: float
     """Seconds without a delivery after which the end of the process is no longer delayed."""
 
+    @property
+    def where(self) -> str:
+        """Where spans go, for log lines: the URL without what may hold a password."""
+        if self.span_exporter is not None:
+            return f"the exporter {type(self.span_exporter).__name__}"
+        parts = urlsplit(self.endpoint)
+        host = parts.netloc.rpartition("@")[2]
+        return f"the collector {parts._replace(netloc=host, query='', fragment='').geturl()}"
+
 
 def check_settings(
     *,
@@ -88,18 +107,29 @@ def check_settings(
     """
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         raise SetupError("OTEL_SDK_DISABLED=true is set in the environment")
+    switches: dict[str, object] = {
+        "enable_tracing": enable_tracing,
+        "enable_prometheus": enable_prometheus,
+        "flush_on_sigterm": flush_on_sigterm,
+    }
+    for option, value in switches.items():
+        if not isinstance(value, bool):  # "false" is true
+            raise SetupError(f"{option} must be True or False, not {_shown(value)}")
     if not (enable_tracing or enable_prometheus):
         raise SetupError("enable_tracing and enable_prometheus are both off")
     if enable_prometheus:
         _check_address(prometheus_host, prometheus_port)
-    if not (_is_number(shutdown_timeout) and 0 < shutdown_timeout < float("inf")):
-        raise SetupError(f"shutdown_timeout must be seconds above 0, not {shutdown_timeout!r}")
-    if redact is not None and not callable(redact):
-        raise SetupError(f"redact must take a key and a text, not be {redact!r}")
+    check_timeout("shutdown_timeout", shutdown_timeout)
+    if redact is not None:
+        _check_redactor(redact)
+    if registry is not None and not _has(registry, "collect", "register", "unregister"):
+        raise SetupError(
+            f"registry must be a prometheus_client.CollectorRegistry, not {_shown(registry)}"
+        )
     return Settings(
         service_name=_service(service_name),
-        enable_tracing=bool(enable_tracing),
-        enable_prometheus=bool(enable_prometheus),
+        enable_tracing=enable_tracing,
+        enable_prometheus=enable_prometheus,
         prometheus_port=prometheus_port,
         prometheus_host=prometheus_host,
         endpoint=_target(otlp_endpoint, span_exporter) if enable_tracing else "",
@@ -107,9 +137,21 @@ def check_settings(
         resource_attributes=_resource(resource_attributes),
         redact=redact,
         registry=registry,
-        flush_on_sigterm=bool(flush_on_sigterm),
+        flush_on_sigterm=flush_on_sigterm,
         shutdown_timeout=shutdown_timeout,
     )
+
+
+def check_timeout(option: str, value: object) -> None:
+    """See whether something can be waited for so long.
+
+    Raises:
+        SetupError: It is no number of seconds, not above 0, or above an hour.
+    """
+    if not (_is_number(value) and 0 < cast("float", value) <= _HOUR):
+        raise SetupError(
+            f"{option} must be seconds, above 0 and at most {_HOUR:g}, not {_shown(value)}"
+        )
 
 
 def check_packages(settings: Settings) -> None:
@@ -137,6 +179,36 @@ def _is_there(module: str) -> bool:
         return False
 
 
+def _shown(value: object) -> str:
+    """Return a wrong value in a few characters of one line, whatever it is."""
+    try:
+        return f"{value!r:.60}".replace("\n", " ")
+    except Exception:  # noqa: BLE001 - a user's `__repr__` may fail at anything
+        return f"<{type(value).__name__}>"
+
+
+def _has(value: object, *methods: str) -> bool:
+    return all(callable(getattr(value, name, None)) for name in methods)
+
+
+def _check_redactor(redact: object) -> None:
+    """Call it once: a wrong one would otherwise withhold every text, long after the mistake."""
+    if not callable(redact):
+        raise SetupError(f"redact must take a key and a text, not be {_shown(redact)}")
+    try:
+        answer: object = redact("key", "text")
+    except Exception as error:  # noqa: BLE001 - it may fail at anything
+        raise SetupError(
+            f"redact must take a key and a text and return a text; "
+            f"redact('key', 'text') raised {type(error).__name__}: {_shown(str(error))[1:-1]}"
+        ) from None
+    if not isinstance(answer, str):
+        raise SetupError(
+            f"redact must take a key and a text and return a text; "
+            f"redact('key', 'text') returned {_shown(answer)}"
+        )
+
+
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
@@ -147,17 +219,25 @@ def _is_number(value: object) -> bool:
 
 def _check_address(host: object, port: object) -> None:
     if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= _HIGHEST_PORT:
-        raise SetupError(f"prometheus_port must be from 0 to {_HIGHEST_PORT}, not {port!r}")
+        raise SetupError(f"prometheus_port must be from 0 to {_HIGHEST_PORT}, not {_shown(port)}")
     if not _is_text(host):
-        raise SetupError(f"prometheus_host must be an address to listen on, not {host!r}")
+        raise SetupError(f"prometheus_host must be an address to listen on, not {_shown(host)}")
 
 
 def _service(name: object) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise SetupError(f"service_name must be a text that is not empty, not {name!r}")
+        raise SetupError(f"service_name must be a text that is not empty, not {_shown(name)}")
     if name == _DEFAULT_SERVICE:
-        return os.environ.get("OTEL_SERVICE_NAME", "").strip() or name
+        return os.environ.get("OTEL_SERVICE_NAME", "").strip() or _service_of_resource() or name
     return name
+
+
+def _service_of_resource() -> str:
+    for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        key, _, value = pair.partition("=")
+        if key.strip() == names.SERVICE_NAME:
+            return unquote(value.strip())
+    return ""
 
 
 def _target(endpoint: str | None, exporter: object) -> str:
@@ -166,8 +246,8 @@ def _target(endpoint: str | None, exporter: object) -> str:
         return _endpoint(endpoint)
     if endpoint is not None:
         raise SetupError("otlp_endpoint and span_exporter were both given; choose one")
-    if not all(callable(getattr(exporter, name, None)) for name in ("export", "shutdown")):
-        raise SetupError(f"span_exporter has no export() and shutdown(): {exporter!r}")
+    if not _has(exporter, "export", "shutdown"):
+        raise SetupError(f"span_exporter has no export() and shutdown(): {_shown(exporter)}")
     return ""
 
 
@@ -187,7 +267,7 @@ def _endpoint(given: str | None) -> str:
 
 def _url(source: str, value: object, *, append: bool) -> str:
     if not isinstance(value, str):
-        raise SetupError(f"{source} must be a URL such as {_DEFAULT_ENDPOINT}, not {value!r}")
+        raise SetupError(f"{source} must be a URL such as {_DEFAULT_ENDPOINT}, not {_shown(value)}")
     try:
         parts = urlsplit(value.strip())
         valid = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
@@ -196,7 +276,7 @@ def _url(source: str, value: object, *, append: bool) -> str:
         parts = None
     if parts is None or not valid:
         # The value itself may hold a password, and a broken URL cannot be taken apart to tell.
-        shown = f" not {value!r}" if "@" not in value else " and this one cannot be read"
+        shown = f" not {_shown(value)}" if "@" not in value else " and this one cannot be read"
         raise SetupError(f"{source} must be a URL such as {_DEFAULT_ENDPOINT},{shown}")
     path = parts.path.rstrip("/")
     if append and not path.endswith(_TRACES_PATH):
@@ -208,11 +288,16 @@ def _resource(given: Mapping[str, ResourceValue] | None) -> tuple[tuple[str, Res
     try:
         pairs = list({} if given is None else dict(given).items())
     except (TypeError, ValueError):
-        raise SetupError(f"resource_attributes must be a mapping, not {given!r}") from None
+        raise SetupError(f"resource_attributes must be a mapping, not {_shown(given)}") from None
+    for key, value in pairs:
+        if key == names.SERVICE_NAME:
+            raise SetupError(
+                f"resource_attributes has {key!r}: {_shown(value)}; give service_name= instead"
+            )
     for key, value in pairs:
         if not (_is_text(key) and (isinstance(value, (str, bool)) or _is_number(value))):
             raise SetupError(
                 f"resource_attributes takes texts, numbers and booleans by name, "
-                f"not {key!r} of type {type(value).__name__}"
+                f"not {_shown(key)} of type {type(value).__name__}"
             )
     return tuple(sorted(pairs))

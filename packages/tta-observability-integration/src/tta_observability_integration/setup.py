@@ -7,8 +7,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tta_observability_integration import attach
 from tta_observability_integration.settings import (
@@ -16,6 +17,7 @@ from tta_observability_integration.settings import (
     SetupError,
     check_packages,
     check_settings,
+    check_timeout,
 )
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _logger = logging.getLogger("tta_observability_integration")
 _lock = threading.RLock()
 _runtime: Runtime | None = None
 _hooked = False
-_SIGNAL_PATIENCE = 10.0  # seconds that SIGTERM may take while spans are still being delivered
+_SIGNAL_PATIENCE = 10  # time limits that SIGTERM may take while spans are still being delivered
 
 
 def initialize_observability(
@@ -65,7 +67,8 @@ def initialize_observability(
     ends.
 
     Args:
-        service_name: What the telemetry belongs to. `OTEL_SERVICE_NAME` replaces the default.
+        service_name: What the telemetry belongs to. `OTEL_SERVICE_NAME` replaces the default, or
+            `service.name` in `OTEL_RESOURCE_ATTRIBUTES`.
         enable_tracing: Make OpenTelemetry spans: one per call, one tree per run.
         enable_prometheus: Serve Prometheus metrics over HTTP.
         prometheus_port: The port to listen on; 0 for any that is free, see `metrics_address`.
@@ -76,14 +79,14 @@ def initialize_observability(
         span_exporter: Any OpenTelemetry span exporter, instead of OTLP over HTTP.
         resource_attributes: What the telemetry belongs to, further, such as
             `{"deployment.environment.name": "staging"}`.
-        redact: Takes secrets out of texts, given a key and a text. Default: what
-            `tta_dev_primitives` does with its own log lines.
+        redact: Takes secrets out of texts, given a key and a text. A text at which it fails is
+            withheld. Default: what `tta_dev_primitives` does with its own log lines.
         registry: Where the metrics are registered, with what else is served. Default: the
             default registry of `prometheus_client`.
         flush_on_sigterm: Deliver what waits when SIGTERM ends the process, where no other handler
             is installed.
         shutdown_timeout: Seconds without a delivery after which the end of the process is no
-            longer delayed.
+            longer delayed; above 0 and at most an hour.
 
     Returns:
         Whether telemetry is on. A second call with the same settings changes nothing and returns
@@ -121,7 +124,8 @@ def initialize_observability(
             return False
         except Exception as error:  # noqa: BLE001 - a workflow runs without it
             _logger.warning(
-                "observability was not initialized: %s: %s", type(error).__name__, error
+                "observability was not initialized: %s: %s%s",
+                *(type(error).__name__, error, _read_from_environment()),
             )
             return False
         _hook()
@@ -132,19 +136,29 @@ def shutdown_observability(timeout: float = 1.0) -> bool:
     """Deliver what waits and stop; afterwards it may be initialized again.
 
     Args:
-        timeout: Seconds without a delivery after which the rest is dropped.
+        timeout: Seconds without a delivery after which the rest is dropped; at most an hour.
 
     Returns:
         Whether everything was delivered; also True where observability was off.
+
+    Raises:
+        ValueError: The timeout is no number of seconds, or out of range. Nothing is changed.
     """
-    global _runtime
+    global _runtime  # noqa: PLW0603 - process-wide by design
+    try:
+        check_timeout("timeout", timeout)
+    except SetupError as error:
+        raise ValueError(str(error)) from None
     with _lock:
-        runtime, _runtime = _runtime, None
+        runtime = _runtime
         if runtime is None:
             return True
-        if signal.getsignal(signal.SIGTERM) is _on_sigterm and _in_main_thread():
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        return runtime.close(timeout)
+        try:
+            return runtime.close(timeout)
+        finally:  # not before: a SIGTERM that comes while spans are delivered waits for them
+            _runtime = None
+            if signal.getsignal(signal.SIGTERM) is _on_sigterm and _in_main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def is_observability_enabled() -> bool:
@@ -178,16 +192,23 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
+    except (OSError, TypeError, ValueError) as error:  # the latter two for a text that is no name
         raise SetupError(
-            f"prometheus_port {port} on {host} cannot be listened on: {_reason(error)}; "
-            "give another, or 0 for one that is free"
+            f"prometheus_port {port} on {host!r} cannot be listened on: {_reason(error)}; "
+            "give another address of this machine or another port, 0 for any that is free"
         ) from None
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: Exception) -> str:
     # `create_server` appends the address, which the line names already.
-    return error.strerror.split(" (while ")[0] if error.strerror else str(error)
+    said = error.strerror if isinstance(error, OSError) else None
+    return said.split(" (while ")[0] if said else str(error)
+
+
+def _read_from_environment() -> str:
+    # OpenTelemetry's own errors rarely say where a value came from.
+    names = sorted(name for name in os.environ if name.startswith("OTEL_"))
+    return f"; OpenTelemetry reads {', '.join(names)} from the environment" if names else ""
 
 
 def _check_same(now: Settings, wanted: Settings) -> None:
@@ -218,6 +239,7 @@ def _hook() -> None:
         atexit.register(_at_exit)
         if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
             os.register_at_fork(after_in_child=_after_fork)
+    _hook_child()
 
 
 def _in_main_thread() -> bool:
@@ -238,8 +260,12 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
         # In a thread: this one may have been interrupted while it held a lock that closing needs.
         timeout = runtime.settings.shutdown_timeout
         closing = threading.Thread(target=runtime.close, args=(timeout,), daemon=True)
-        closing.start()
-        closing.join(max(timeout, _SIGNAL_PATIENCE * timeout))
+        try:
+            closing.start()
+        except RuntimeError:  # no thread can be started while functions at exit run
+            runtime.close(timeout)
+        else:
+            closing.join(_SIGNAL_PATIENCE * timeout)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
 
@@ -248,5 +274,24 @@ def _after_fork() -> None:
     global _lock  # noqa: PLW0603 - a thread of the parent may have held it
     _lock = threading.RLock()
     runtime = _runtime
-    if runtime is not None:
+    if runtime is None:
+        return
+    try:
         runtime.restart_after_fork()
+    except Exception as error:  # noqa: BLE001 - the child works without it
+        _logger.warning("a forked child exports no spans: %s: %s", type(error).__name__, error)
+    forking = _multiprocessing()
+    if forking is not None:  # it forgets, before the child begins, what is registered here and now
+        forking.register_after_fork(runtime, _hook_child)
+
+
+def _multiprocessing() -> Any:
+    """Return the module that knows how a child of `multiprocessing` ends, where it is in use."""
+    return sys.modules.get("multiprocessing.util")
+
+
+def _hook_child(_: object = None) -> None:
+    """See to the end of a child of `multiprocessing`, which comes without `atexit`."""
+    util = _multiprocessing()
+    if util is not None and util.process.parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=0)

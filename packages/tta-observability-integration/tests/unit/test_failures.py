@@ -141,3 +141,8 @@ def test_a_cycle_of_causes_ends() -> None:
     first.__cause__, second.__cause__ = second, first
 
     assert capture(first, arose=True).stack().count("direct cause") == 8
+
+
+def test_a_message_that_is_a_document_is_cut() -> None:
+    """It waits in a queue with thousands of others."""
+    assert len(capture(ValueError("x" * 1_000_000), arose=False).message) == 65_536

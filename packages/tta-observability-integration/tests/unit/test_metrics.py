@@ -99,3 +99,46 @@ def test_threads_lose_no_count() -> None:
         thread.join()
 
     assert durations.read()[0].buckets[-1] == 20_000
+
+
+def test_names_that_look_alike_without_their_secrets_are_counted_together() -> None:
+    """A page with the same series twice is refused by Prometheus."""
+    durations = Durations(redact=lambda _key, value: value.split()[0])
+    durations.record("login hunter2", "function", None, 0.1)
+    durations.record("login hunter3", "function", None, 0.1)
+    durations.record("login", "function", "ValueError", 0.1)
+
+    good, bad = durations.read()
+
+    assert (good.labels["tta_primitive_name"], good.buckets[-1]) == ("login", 2)
+    assert bad.buckets[-1] == 1
+
+
+def test_a_label_can_be_carried_whatever_the_name() -> None:
+    """One lone surrogate would fail the whole page, with what the application counts."""
+    durations = Durations(redact=plain)
+    durations.record("a\ud800", "function", "b\ud800", 0.1)
+
+    for value in durations.read()[0].labels.values():
+        assert value.encode()
+
+
+def test_a_redactor_may_run_a_workflow_itself() -> None:
+    """What it counts is counted, and nobody waits for himself."""
+    counted: list[str] = []
+
+    def redact(key: str, value: str) -> str:
+        if value not in counted:
+            counted.append(value)
+            durations.record(f"redact-{value}"[:40], "function", None, 0.1)
+        return value
+
+    durations = Durations(redact=redact)
+    done = threading.Thread(
+        target=durations.record, args=("step", "function", None, 0.1), daemon=True
+    )
+    done.start()
+    done.join(5)
+
+    assert not done.is_alive()
+    assert "step" in {series.labels["tta_primitive_name"] for series in durations.read()}

@@ -57,6 +57,11 @@ def pipeline(exporter: SpanExporter, **options: Any) -> SpanPipeline:
     return SpanPipeline(make, lambda: exporter, **options)
 
 
+def hide(key: str, value: str) -> str:
+    """Stand for a redactor whose work can be seen."""
+    return value.replace("hunter2", "[gone]")
+
+
 def offer(to: SpanPipeline, *items: object) -> None:
     """Offer what is no record."""
     for item in items:
@@ -223,3 +228,153 @@ def test_an_exporter_that_cannot_be_shut_down_does_no_harm() -> None:
     offer(spans, "a")
 
     assert spans.close(5)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+def test_nothing_that_an_exporter_raises_ends_the_thread(error: BaseException) -> None:
+    """What comes later is delivered; what was lost is counted."""
+
+    class Leaving(Recording):
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            if not self.exporting.is_set():
+                self.exporting.set()
+                raise error
+            return super().export(spans)
+
+    exporter = Leaving()
+    spans = pipeline(exporter, batch=1, interval=0.01)
+    offer(spans, "first")
+    assert exporter.exporting.wait(5)
+    offer(spans, "second")
+
+    assert not spans.close(5)
+    assert exporter.seen == ["second"]
+    assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 1
+
+
+@pytest.mark.parametrize("answer", [None, True, 0, "SUCCESS"])
+def test_an_answer_that_is_none_counts_as_a_failure(
+    answer: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line says what was returned, and what is wanted."""
+
+    class Garbled(Recording):
+        def export(self, spans: Sequence[ReadableSpan]) -> Any:
+            return answer
+
+    spans = pipeline(Garbled(), where="the exporter Garbled")
+    offer(spans, "a")
+
+    assert not spans.close(5)
+    said = caplog.records[0].getMessage()
+    assert f"the exporter Garbled returned {type(answer).__name__}" in said
+    assert "SpanExportResult.SUCCESS" in said
+
+
+def test_the_line_about_a_failure_holds_no_secret_and_no_second_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An HTTP client's message may hold the URL with its key."""
+    exporter = Recording()
+    exporter.error = OSError("no route to http://h/?key=hunter2\nTraceback " + "x" * 10_000)
+    spans = pipeline(exporter, redact=hide)
+    offer(spans, "a")
+    assert not spans.close(5)
+
+    said = caplog.records[0].getMessage()
+    assert "OSError: no route to http://h/?key=[gone] Traceback" in said
+    assert len(said) < 600
+
+
+def test_an_error_that_cannot_be_shown_is_told_all_the_same(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By its class."""
+
+    class OddError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    exporter = Recording()
+    exporter.error = OddError()
+    spans = pipeline(exporter)
+    offer(spans, "a")
+    assert not spans.close(5)
+
+    assert "OddError" in caplog.records[0].getMessage()
+
+
+def test_a_shutdown_that_hangs_is_not_told_as_a_loss(caplog: pytest.LogCaptureFixture) -> None:
+    """Everything was delivered."""
+    release = threading.Event()
+
+    class Lingering(Recording):
+        def shutdown(self) -> None:
+            release.wait(10)
+
+    spans = pipeline(Lingering())
+    offer(spans, "a")
+
+    assert spans.close(0.05)
+    release.set()
+    assert "did not shut down within 0.05 s" in caplog.records[0].getMessage()
+
+
+def test_closing_waits_for_no_lock_of_a_workflow_that_was_interrupted() -> None:
+    """A signal may arrive while a span is being refused; its handler may close, or run another."""
+    exporter = Recording()
+    spans = pipeline(exporter)
+    offer(spans, "a")
+    with spans._refusing:  # pyright: ignore[reportPrivateUsage] - where the signal arrives
+        assert spans.close(5)
+        offer(spans, "late")
+
+    assert exporter.seen == ["a"]
+    assert spans.dropped[names.DROPPED_ALREADY_SHUTDOWN] == 1
+
+
+def test_closing_in_a_signal_handler_that_interrupted_closing_ends() -> None:
+    """Nothing is delivered while the thread that closes is held up; nobody waits for himself."""
+    spans = pipeline(Recording())
+    offer(spans, "a")
+    with spans._lock:  # pyright: ignore[reportPrivateUsage] - where the signal arrives
+        assert not spans.close(0.05)
+
+    assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 1
+
+
+def test_a_log_handler_that_raises_stops_no_delivery() -> None:
+    """It is asked in the thread that exports."""
+
+    class Broken(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise LookupError(record.getMessage())
+
+    logger = logging.getLogger("tta_observability_integration")
+    broken = Broken()
+    logger.addFilter(broken)
+    try:
+        exporter = Recording()
+        spans = pipeline(exporter, batch=1)
+        offer(spans, "a", "poison", "b")
+        assert not spans.close(5)
+    finally:
+        logger.removeFilter(broken)
+
+    assert exporter.seen == ["a", "b"]
+    assert exporter.shut == 1
+
+
+def test_giving_up_twice_counts_once() -> None:
+    """A signal may close what is being closed."""
+    exporter = Recording()
+    exporter.hang = True
+    exporter.shutdown = lambda: None  # type: ignore[method-assign]
+    spans = pipeline(exporter, batch=10)
+    offer(spans, *range(100))
+
+    assert not spans.close(0.05)
+    assert not spans.close(0.05)
+    exporter.released.set()
+
+    assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 100

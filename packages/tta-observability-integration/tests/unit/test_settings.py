@@ -3,11 +3,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tta_observability_integration.settings import SetupError, check_settings
 
 if TYPE_CHECKING:
     from tta_observability_integration.settings import Settings
+
+
+class Unprintable:
+    """Something whose `repr` fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+def narrow(value: str) -> str:
+    """Take one argument too few."""
+    return value
+
+
+def mute(key: str, value: str) -> None:
+    """Return nothing."""
 
 
 def settings(**changes: Any) -> Settings:
@@ -82,6 +99,17 @@ def test_the_endpoint_comes_from_the_environment_where_none_is_given(
         ({"shutdown_timeout": 0}, "shutdown_timeout"),
         ({"shutdown_timeout": float("nan")}, "shutdown_timeout"),
         ({"shutdown_timeout": "1"}, "shutdown_timeout"),
+        ({"shutdown_timeout": 3601}, "3601"),
+        ({"shutdown_timeout": 10**400}, "shutdown_timeout"),
+        ({"enable_tracing": "false"}, "enable_tracing must be True or False, not 'false'"),
+        ({"enable_prometheus": 1}, "enable_prometheus"),
+        ({"flush_on_sigterm": None}, "flush_on_sigterm"),
+        ({"registry": "x"}, "registry must be a prometheus_client.CollectorRegistry, not 'x'"),
+        ({"redact": narrow}, "takes 1 positional argument"),
+        ({"redact": mute}, "redact('key', 'text') returned None"),
+        ({"resource_attributes": {"service.name": "mine"}}, "'mine'; give service_name="),
+        ({"span_exporter": Unprintable()}, "<Unprintable>"),
+        ({"otlp_endpoint": "x" * 100_000}, "otlp_endpoint"),
         ({"enable_tracing": False, "enable_prometheus": False}, "both off"),
     ],
 )
@@ -94,6 +122,7 @@ def test_a_wrong_setting_is_refused_by_name_and_value(
 
     assert named in str(refused.value)
     assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 300
 
 
 def test_a_password_in_a_wrong_endpoint_is_not_shown() -> None:
@@ -120,3 +149,24 @@ def test_the_standard_switch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> No
 
     with pytest.raises(SetupError, match="OTEL_SDK_DISABLED"):
         settings()
+
+
+def test_the_service_may_be_named_among_the_resource_attributes_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where `OTEL_SERVICE_NAME` does not, as OpenTelemetry has it."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "a=b,rubbish, service.name = my%20service,=")
+    assert settings().service_name == "my service"
+
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "from-env")
+    assert settings().service_name == "from-env"
+
+
+def test_a_log_line_says_where_spans_go_without_a_password() -> None:
+    """The URL may hold one in three places."""
+    where = settings(otlp_endpoint="https://user:hunter2@host:1/in?key=hunter2#hunter2").where
+
+    assert where == "the collector https://host:1/in/v1/traces"
+    assert settings(span_exporter=InMemorySpanExporter()).where == (
+        "the exporter InMemorySpanExporter"
+    )

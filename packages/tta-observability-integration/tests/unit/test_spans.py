@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -153,3 +154,55 @@ def test_long_texts_are_cut() -> None:
     span = FACTORY.make(ended(attributes={"text": "x" * 100_000}))
 
     assert len(str((span.attributes or {})["text"])) == 8192
+
+
+def test_what_a_span_belongs_to_is_searched_as_well() -> None:
+    """A name from the environment may hold bytes that are no text, or a key."""
+    resource = Resource(
+        {"service.name": "svc\udcff", "password": "x", "shards": 3}, "http://schema"
+    )
+    span = SpanFactory(resource=resource, redact=shout).make(ended())
+
+    assert dict(span.resource.attributes) == {
+        "service.name": "svc?",
+        "password": "[gone]",
+        "shards": 3,
+    }
+    assert span.resource.schema_url == "http://schema"
+    assert encode_spans([span]).SerializeToString()
+
+
+def test_the_class_of_an_error_is_searched_as_well() -> None:
+    """Classes are made from data, too."""
+    odd = type("OddError", (Exception,), {"__qualname__": "a secret\ud800Error"})
+    span = FACTORY.make(ended(status="error", failure=capture(odd("x"), arose=True)))
+
+    assert str((span.attributes or {})["error.type"]).endswith("a [gone]?Error")
+    assert "secret" not in str(span.to_json())
+    assert encode_spans([span]).SerializeToString()
+
+
+def test_of_a_long_stack_the_end_is_kept() -> None:
+    """There it arose."""
+
+    def dive(depth: int) -> None:
+        if depth == 0:
+            raise ValueError("bottom")
+        dive(depth - 1)
+
+    with pytest.raises(ValueError, match="bottom") as caught:
+        dive(500)
+    caught.value.add_note("n" * 7900)
+    failure = capture(caught.value, arose=True)
+    (event,) = FACTORY.make(ended(status="error", failure=failure)).events
+    stack = str((event.attributes or {})["exception.stacktrace"])
+
+    assert len(stack) == 8192
+    assert 'raise ValueError("bottom")' in stack
+
+
+@pytest.mark.parametrize("ids", [{"trace_id": 0}, {"trace_id": 1 << 128}, {"parent_id": 1 << 64}])
+def test_ids_that_cannot_be_sent_are_refused(ids: dict[str, int]) -> None:
+    """One would fail the batch in which it travels."""
+    with pytest.raises(ValueError, match=r"trace 0x\w+, span 0xb, parent 0x\w+"):
+        FACTORY.make(ended(**ids))
