@@ -37,6 +37,33 @@ def test_the_trace_is_the_callers_where_there_is_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("trace_id", "span_id"), [(0, 1), (1, 0), (1 << 128, 1), (1, 1 << 64), (1, -1)]
+)
+def test_a_caller_without_a_valid_span_is_none(trace_id: int, span_id: int) -> None:
+    """As OpenTelemetry gives one where no span is open (W3C Trace Context, 3.2.2)."""
+    remote: Any = SimpleNamespace(trace_id=trace_id, span_id=span_id, trace_flags=0)
+    context = WorkflowContext(parent_span_context=remote)
+    assert context.parent_span_context is None
+    assert context.trace_id > 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "00-rubbish",
+        SimpleNamespace(trace_id="abc", span_id=1, trace_flags=1),
+        SimpleNamespace(trace_id=True, span_id=1, trace_flags=1),
+        SimpleNamespace(trace_id=1),
+    ],
+    ids=repr,
+)
+def test_a_caller_that_is_no_span_is_refused_at_once(wrong: Any) -> None:
+    """Not by the first observer, in the middle of a run."""
+    with pytest.raises(ConfigurationError, match=r"parent_span_context.*extract\(headers\)"):
+        WorkflowContext(parent_span_context=wrong)
+
+
+@pytest.mark.parametrize(
     ("wrong", "told"),
     [
         ({"user_id": 1}, r"no field 'user_id'.*data=\{"),

@@ -29,7 +29,21 @@ def _new_correlation_id(context: WorkflowContext) -> str:
 def _new_trace_id(context: WorkflowContext) -> int:
     parent = context.parent_span_context
     # Zero is the one invalid trace id (W3C Trace Context, section 3.2.2.3).
-    return (parent.trace_id if parent is not None else 0) or int.from_bytes(os.urandom(16)) or 1
+    return parent.trace_id if parent is not None else int.from_bytes(os.urandom(16)) or 1
+
+
+def _caller(span: SpanContextLike) -> SpanContextLike | None:
+    """Return the span of a caller, or None if it is not valid (W3C Trace Context, 3.2.2)."""
+    trace_id: object = getattr(span, "trace_id", None)
+    span_id: object = getattr(span, "span_id", None)
+    if type(trace_id) is not int or type(span_id) is not int:
+        message = (
+            "parent_span_context must be a span context, such as OpenTelemetry's, with ints as "
+            f"trace_id and span_id, not {span!r:.100}; observability.extract(headers) makes one "
+            "of a traceparent header"
+        )
+        raise ConfigurationError(message)
+    return span if 0 < trace_id < 1 << 128 and 0 < span_id < 1 << 64 else None
 
 
 def _new_dict(context: WorkflowContext) -> dict[str, Any]:
@@ -85,7 +99,8 @@ class WorkflowContext:
             random bits in hex, made when first read.
         data: The user's own facts, readable by every step.
         parent_span_context: The span of the caller, from OpenTelemetry or from a `traceparent`
-            header; the run then belongs to the caller's trace.
+            header (see `observability.extract`); the run then belongs to the caller's trace. One
+            that is not valid (an id of zero, or too large) counts as None.
         workflow_id: The user's name for this kind of run.
         session_id: Groups runs of one conversation.
         tags: Low-cardinality labels for records.
@@ -161,7 +176,9 @@ class WorkflowContext:
         if budget is not None and not budget >= 0:
             message = f"budget must be zero or more, not {budget!r}"
             raise ConfigurationError(message)
-        self.parent_span_context = parent_span_context
+        self.parent_span_context = (
+            None if parent_span_context is None else _caller(parent_span_context)
+        )
         self.workflow_id = workflow_id
         self.session_id = session_id
         self.deadline = deadline
