@@ -7,22 +7,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal
 
-from keploy_framework.model import (
-    Direction,
-    Exchange,
-    Failure,
-    Message,
-    Omitted,
-    Piece,
-    Request,
-    Response,
-)
-from keploy_framework.recording.sink import inbound_exchange
+from keploy_framework.model import Direction, Exchange, Message, Omitted, Piece, Request, Response
+from keploy_framework.recording.sink import failure_of, inbound_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from keploy_framework.model import Headers
+    from keploy_framework.model import Failure, Headers
     from keploy_framework.recording.open_exchange import Hash
 
 __all__ = ("MemoryRecorder",)
@@ -200,8 +191,7 @@ class _Writer:
 
     def fail(self, error: BaseException) -> None:
         """The exchange ended before its answer was whole."""
-        kind = type(error)
-        self._finish(Failure(f"{kind.__module__}.{kind.__qualname__}", str(error)))
+        self._finish(failure_of(error))
 
     def _finish(self, failure: Failure | None) -> None:
         if self._over:

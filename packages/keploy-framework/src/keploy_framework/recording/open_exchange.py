@@ -17,6 +17,7 @@ from keploy_framework.model import (
     Request,
     Response,
 )
+from keploy_framework.recording.sink import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,12 +145,7 @@ class OpenExchange:
     def fail(self, error: BaseException) -> None:
         """The exchange ended with `error` before the answer was whole."""
         if not self._done:
-            try:
-                kind = type(error)
-                text = str(error)
-            except Exception as broken:  # noqa: BLE001 - an error that cannot be printed
-                kind, text = type(error), f"(its text raised {type(broken).__name__})"
-            self._failure = Failure(f"{kind.__module__}.{kind.__qualname__}", text)
+            self._failure = failure_of(error)
             self._hand_over()
 
     def cut_off(self) -> str:

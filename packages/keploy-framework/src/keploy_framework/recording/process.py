@@ -96,8 +96,10 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     _stopping = True
 
     def flush() -> None:
-        for recorder in tuple(_running):
-            recorder.flush()
-        os.kill(os.getpid(), number)
+        try:
+            for recorder in tuple(_running):
+                recorder.flush()
+        finally:
+            os.kill(os.getpid(), number)
 
     threading.Thread(target=flush, name="keploy-flush", daemon=True).start()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, cast
 
-from keploy_framework.model import Direction, Headers
+from keploy_framework.model import Direction, Failure, Headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
         ["Sink", Callable[[], "RequestHead | None"]], "ExchangeWriter | None"
     ]
 
-__all__ = ("ExchangeWriter", "LateSink", "RequestHead", "Sink", "begun", "inbound_exchange")
+__all__ = (
+    "ExchangeWriter",
+    "LateSink",
+    "RequestHead",
+    "Sink",
+    "begun",
+    "failure_of",
+    "inbound_exchange",
+)
 
 inbound_exchange: ContextVar[str | None] = ContextVar("keploy_inbound_exchange", default=None)
 """The id of the inbound exchange that the running code answers: the parent of outbound calls."""
@@ -113,3 +121,17 @@ def begun(sink: Sink, tell: Callable[[], RequestHead | None]) -> ExchangeWriter 
         return late(sink, tell)
     request = tell()
     return None if request is None else sink.open(Direction.INBOUND, *request)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return an exception as recordings tell of it, also one that cannot be printed.
+
+    >>> failure_of(ValueError("no such item"))
+    Failure(kind='builtins.ValueError', text='no such item')
+    """
+    kind = type(error)
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001 - an error that cannot be printed
+        text = f"(its text raised {type(broken).__name__})"
+    return Failure(f"{kind.__module__}.{kind.__qualname__}", text)

@@ -160,9 +160,7 @@ class _Answer:
         if self._flush() and (self._bodiless or (self._due is not None and self._due <= 0)):
             self._writer.end()
         else:
-            self._writer.fail(
-                IncompleteAnswerError("the server closed the answer before its last item")
-            )
+            self._writer.fail(IncompleteAnswerError("the answer was closed before its last item"))
 
     def _flush(self) -> bool:
         """Record the head if that is still to be done; whether there is one."""

@@ -151,12 +151,13 @@ def _keep_time(library: Any) -> None:
             try:
                 at = cast("int", connection.recv())
             except (OSError, EOFError):
-                return
+                return  # the replay is over
             if traveled is not None:
                 traveled.stop()
             moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at // 1000)
             traveled = library.travel(moment, tick=False)
             traveled.start()
-            connection.send(at)
+            with suppress(OSError):  # it is over, as the next turn finds
+                connection.send(at)
 
     threading.Thread(target=listen, name="keploy-clock", daemon=True).start()

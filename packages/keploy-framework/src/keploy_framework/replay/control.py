@@ -18,6 +18,8 @@ from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
+from keploy_framework.recording.sink import failure_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from multiprocessing.connection import Connection
@@ -204,6 +206,12 @@ class Control:
                 connection.send(None if responder is None else responder.answer(request))
         except (OSError, EOFError, TypeError):
             pass  # gone; a TypeError where `close` has taken the handle away from a read
+        except Exception as error:  # noqa: BLE001 - who asked must not wait for ever
+            with self._lock:
+                mine = connection in self._open
+            if mine:  # else `close` came, and what was read by its number is another's
+                failure = failure_of(error)
+                self.trouble[f"a call was not answered: {failure.kind}: {failure.text}"] = None
         with self._lock:
             mine = connection in self._open
             self._open.discard(connection)

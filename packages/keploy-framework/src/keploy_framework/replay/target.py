@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from keploy_framework.errors import OptionError
+from keploy_framework.recording.sink import failure_of
 
 if TYPE_CHECKING:
     from keploy_framework.model import Exchange, Request
@@ -114,7 +115,7 @@ def kept_of(recorded: Exchange) -> int:
 
 def trouble_of(error: BaseException) -> str:
     """Return what an application raised, and where, in one sentence."""
-    text = str(error)
+    text = failure_of(error).text
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

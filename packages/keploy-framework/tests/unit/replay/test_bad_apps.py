@@ -43,6 +43,21 @@ async def dying(scope: Any, receive: Any, send: Any) -> None:
         raise OSError("the disk is gone")
 
 
+class UnprintableError(Exception):
+    """Whose text raises one like it."""
+
+    def __str__(self) -> str:
+        raise UnprintableError
+
+
+async def unprintable(scope: Any, receive: Any, send: Any) -> None:
+    raise UnprintableError
+
+
+def unprintable_wsgi(environ: Any, start_response: Any) -> Iterable[bytes]:
+    raise UnprintableError
+
+
 async def silent(scope: Any, receive: Any, send: Any) -> None:
     pass
 
@@ -87,6 +102,16 @@ async def test_trouble_is_an_outcome(folder: Path, store: Store, app: Any, words
     assert results.failures[0].crashed
     assert results.sets == {"test-set-0": "APP_FAULT"}
     assert "sk-live-1234567890abcdefghij" not in str(results)
+
+
+@pytest.mark.parametrize("app", [unprintable, unprintable_wsgi])
+async def test_an_error_that_cannot_be_printed_is_an_outcome(
+    folder: Path, store: Store, app: Any
+) -> None:
+    """Its case fails at once, and no thread dies of it."""
+    await store(case())
+    results = await replay(app, folder, timeout=20)
+    assert "the application raised UnprintableError: (its text raised" in results.failures[0].reason
 
 
 async def test_an_application_that_cannot_be_cancelled_is_left_behind(

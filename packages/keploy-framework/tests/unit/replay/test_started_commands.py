@@ -7,11 +7,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from multiprocessing.connection import Client
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from keploy_framework.model import Request
 from keploy_framework.replay.command import Command, CommandTarget
+from keploy_framework.replay.control import ADDRESS_VARIABLE, CALLS, KEY_VARIABLE, Control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,3 +68,31 @@ async def test_a_start_that_is_cancelled_leaves_no_process(
 
     (process,) = started
     assert process.returncode is not None
+
+
+class _Broken:
+    """Raises where it should answer."""
+
+    def answer(self, request: Request) -> None:
+        raise ValueError("the recordings cannot be read")
+
+
+def test_a_call_that_cannot_be_answered_ends_and_is_told() -> None:
+    """Who asked is not left waiting, and no thread dies of the error."""
+    control = Control(turn_calls=True, freeze=False)
+    control.start()
+    control.responder = _Broken()
+    told = control.environment
+    try:
+        key = bytes.fromhex(told[KEY_VARIABLE])
+        with Client(told[ADDRESS_VARIABLE], authkey=key) as application:
+            application.send(CALLS)
+            application.send(Request("GET", "http://service.example/"))
+            assert application.poll(10)
+            with pytest.raises(EOFError):
+                application.recv()
+    finally:
+        control.close()
+    assert list(control.trouble) == [
+        "a call was not answered: builtins.ValueError: the recordings cannot be read"
+    ]

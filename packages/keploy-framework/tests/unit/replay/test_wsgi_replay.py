@@ -11,7 +11,11 @@ import pytest
 from werkzeug.wsgi import ClosingIterator
 
 from keploy_framework.errors import OptionError
+from keploy_framework.model import Request
+from keploy_framework.recording.recorder import Recorder
 from keploy_framework.replay import replay
+from keploy_framework.replay.wsgi_target import environ_of
+from keploy_framework.wsgi import RecordingMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +108,24 @@ async def test_the_iterable_of_the_application_is_closed(
 
     assert (await replay(wrapped, folder)).is_success
     assert len(closed) == 5
+
+
+async def test_a_client_that_left_leaves_again(folder: Path) -> None:
+    """A stream that its client left is replayed as far as it was read, and passes."""
+    asked = Request("GET", "http://h/stream", (("Host", "h"),))
+    async with Recorder(folder, enabled=True) as recorder:
+        items: Any = RecordingMiddleware(notes(), recorder)(environ_of(asked), _start_response)
+        assert next(iter(items)) == b"one\n"
+        items.close()  # which is all that a server does then
+
+    results = await replay(notes(), folder)
+    assert results.is_success, results
+    assert results.total == 1
+
+
+def _start_response(status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
+    """Take the head of an answer, as a server does."""
+    return lambda data: None
 
 
 async def test_an_application_of_wsgi_has_no_restart(folder: Path, record_wsgi: RecordWSGI) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from keploy_framework.errors import IncompleteAnswerError
 from keploy_framework.recording.clients.answer_transport import AnswerTransport
@@ -46,11 +47,13 @@ def patch_aiohttp(patches: Patches, module: ModuleType) -> None:
     websocket: Any = import_module("aiohttp.http_websocket")
     handler = proto.ResponseHandler
 
-    patches.wrap(api.BaseConnector, "connect", partial(_connect, _Answers(api, handler)))
+    patches.wrap(api.BaseConnector, "connect", partial(_connect, _Answers(api)))
     patches.wrap(request.ClientRequest, "send", _send)
     patches.wrap(writer.StreamWriter, "_write", _write)
-    patches.wrap(writer.StreamWriter, "_writelines", _writelines)
-    patches.wrap(websocket.WebSocketWriter, "send_frame", _send_frame)
+    if hasattr(writer.StreamWriter, "_writelines"):  # before 3.11 there is only the other
+        patches.wrap(writer.StreamWriter, "_writelines", _writelines)
+    frames = "send_frame" if hasattr(websocket.WebSocketWriter, "send_frame") else "_send_frame"
+    patches.wrap(websocket.WebSocketWriter, frames, _send_frame)
     patches.wrap(handler, "data_received", _data_received)
     patches.wrap(handler, "connection_lost", _connection_lost)
     patches.wrap(handler, "_on_read_timeout", _on_read_timeout)
@@ -66,7 +69,15 @@ def _origin(request: Any) -> str | None:
     url = request.url
     if request.proxy and not request.is_ssl():
         return None
-    return f"{url.scheme.replace('ws', 'http')}://{url.host_port_subcomponent}"
+    return f"{url.scheme.replace('ws', 'http')}://{_authority(url)}"
+
+
+def _authority(url: Any) -> str:
+    """Return host and port; the port only where the scheme does not say it."""
+    host = url.raw_host or ""
+    shown = f"[{host}]" if ":" in host else host
+    usual = 443 if url.scheme in {"https", "wss"} else 80
+    return shown if url.port in {None, usual} else f"{shown}:{url.port}"
 
 
 # --- recording ------------------------------------------------------------------------------
@@ -216,8 +227,10 @@ def _connect(
         if interception is None:
             return await original(self, req, *args, **kwargs)
         if interception.answers(req.url.raw_host or "", req.url.port):
+            traces = kwargs.get("traces", args[0] if args else None)
+            answers.fail_again(traces)
             live = partial(original, self, req, *args, **kwargs)
-            return answers.connect(self, req, interception, live)
+            return answers.connect(self, req, interception, live, traces)
         try:
             return await original(self, req, *args, **kwargs)
         except BaseException as error:
@@ -229,43 +242,48 @@ def _connect(
 
 def _write_failure(interception: Interception, request: Any, error: BaseException) -> None:
     """Record a call that got no connection."""
-    origin = _origin(request) or f"{request.url.scheme}://{request.url.host_port_subcomponent}"
+    origin = _origin(request) or f"{request.url.scheme}://{_authority(request.url)}"
     headers = tuple((str(name), str(value)) for name, value in request.headers.items())
     writer = interception.open(request.method, origin + request.url.raw_path_qs, headers)
     if writer is not None:
         writer.fail(error)
 
 
-def _answering_handler(handler: Any) -> Any:
+def _answering_handler(handler: Any, stream_reader: Any) -> Any:
     """Return a class of response handlers that are connected to recordings."""
 
+    class AnsweringReader(stream_reader):  # type: ignore[misc]  # known only at run time
+        """A reader that asks for the next segment when what has come is taken."""
+
+        __slots__ = ()
+
+        def _read_nowait_chunk(self, n: int) -> Any:
+            data = stream_reader._read_nowait_chunk(self, n)
+            if self._protocol._answer is not None:
+                self._protocol._answer.go_on()
+            return data
+
     class AnsweringHandler(handler):  # type: ignore[misc]  # known only at run time
-        """A response handler that takes the next segment when its reader has taken the last."""
+        """A response handler whose readers are of that kind."""
 
         _answer: AnswerTransport | None = None
-        _held = False
+        _reader: Any = None
 
         @property
-        def _reading_paused(self) -> bool:
-            # Older readers ask for more only where reading is paused.
-            return self._held or not self.reader_is_ready()
+        def _payload(self) -> Any:
+            return self._reader
 
-        @_reading_paused.setter
-        def _reading_paused(self, value: bool) -> None:
-            self._held = value
+        @_payload.setter
+        def _payload(self, reader: Any) -> None:
+            # Parsers make the reader, in C. When it asks the connection for more differs from one
+            # version of aiohttp to the next, and some never do as long as little has come.
+            if type(reader) is stream_reader:
+                reader.__class__ = AnsweringReader
+            self._reader = reader
 
         def reader_is_ready(self) -> bool:
             """Whether everything that was given has been read."""
             return self._upgraded or not getattr(self._payload, "_buffer", None)
-
-        def pause_reading(self) -> None:
-            if not self._held:
-                handler.pause_reading(self)
-
-        def resume_reading(self, *args: Any, **kwargs: Any) -> None:
-            handler.resume_reading(self, *args, **kwargs)
-            if self._answer is not None:
-                self._answer.go_on()
 
     return AnsweringHandler
 
@@ -273,12 +291,26 @@ def _answering_handler(handler: Any) -> Any:
 class _Answers:
     """Makes connections whose calls are answered from recordings."""
 
-    def __init__(self, api: Any, handler: Any) -> None:
+    def __init__(self, api: Any) -> None:
         from importlib import import_module  # noqa: PLC0415 - aiohttp may be absent
 
+        handler: Any = import_module("aiohttp.client_proto").ResponseHandler
         self._api = api
-        self._handler = _answering_handler(handler)
+        self._handler = _answering_handler(handler, api.StreamReader)
         self._connection: Any = import_module("aiohttp.connector").Connection
+        # 3.10 and 3.11 send a request again when its answer fails, and not when the connection
+        # does; recorded connections fail where the answer is read.
+        self._sends_again = not hasattr(api, "ClientHandlerType")
+        self._failed: WeakKeyDictionary[asyncio.Task[Any], tuple[Any, BaseException]] = (
+            WeakKeyDictionary()
+        )
+
+    def fail_again(self, traces: Any) -> None:
+        """Raise what the call has failed with before; each has a list of traces of its own."""
+        task = asyncio.current_task()
+        call, error = self._failed.pop(task, (None, None)) if task is not None else (None, None)
+        if error is not None and call is traces:
+            raise error
 
     def connect(
         self,
@@ -286,15 +318,19 @@ class _Answers:
         request: Any,
         interception: Interception,
         live: Callable[[], Awaitable[Any]],
+        traces: Any,
     ) -> Any:
         """Return a connection of the connector that leads to a recording."""
         loop = asyncio.get_running_loop()
         protocol: Any = self._handler(loop=loop)
         key = request.connection_key
+        task = asyncio.current_task()
 
         def failed(error: BaseException, found: Trouble | None) -> None:
             if found is not None:
                 error = self.error(key, found, str(error))
+                if found is Trouble.CONNECT and self._sends_again and task is not None:
+                    self._failed[task] = (traces, error)
             payload = protocol._payload
             protocol.set_exception(error)
             if payload is not None:
@@ -315,7 +351,7 @@ class _Answers:
         )
         protocol.connection_made(transport)
         protocol._answer = transport
-        protocol.force_close()  # the next call is another conversation
+        protocol._should_close = True  # the next call is another conversation
         connector._acquired.add(protocol)
         if connector._limit_per_host:
             connector._acquired_per_host[key].add(protocol)
@@ -326,10 +362,11 @@ class _Answers:
         api = self._api
         if found is Trouble.CONNECT:
             error: BaseException = api.ClientConnectorError(key, OSError(0, text))
-        elif found is Trouble.CONNECT_TIMEOUT:
-            error = api.ConnectionTimeoutError(text)
         else:
-            error = api.SocketTimeoutError(text)
+            connecting = found is Trouble.CONNECT_TIMEOUT
+            name = "ConnectionTimeoutError" if connecting else "SocketTimeoutError"
+            # Before 3.10 the two are one.
+            error = getattr(api, name, api.ServerTimeoutError)(text)
         return error
 
 

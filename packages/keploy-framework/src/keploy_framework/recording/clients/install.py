@@ -17,6 +17,7 @@ from keploy_framework.recording.clients.urllib3_connection import patch_urllib3
 from keploy_framework.recording.clients.websockets_client import (
     patch_websockets,
     patch_websockets_asyncio,
+    patch_websockets_legacy,
     patch_websockets_sync,
 )
 from keploy_framework.recording.network import AllowedHosts
@@ -41,6 +42,7 @@ _MODULES: Final[dict[str, dict[str, Apply]]] = {
     "websockets": {
         "websockets.client": patch_websockets,
         "websockets.asyncio.client": patch_websockets_asyncio,
+        "websockets.legacy.client": patch_websockets_legacy,
         "websockets.sync.client": patch_websockets_sync,
     },
 }

@@ -10,6 +10,7 @@ import functools
 import importlib
 import sys
 import threading
+import warnings
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -60,7 +61,7 @@ Apply: TypeAlias = "Callable[[Patches, ModuleType], None]"
 
 
 class _Watch:
-    """One module that is patched as long as somebody holds it."""
+    """One module that is patched as long as somebody holds it; one that cannot be is passed by."""
 
     def __init__(self, apply: Apply) -> None:
         self.apply = apply
@@ -73,10 +74,24 @@ class _Watch:
             patches = Patches()
             try:
                 self.apply(patches, module)
+            except (AttributeError, ImportError) as error:
+                patches.undo()
+                _pass_by(module, error)
             except BaseException:
                 patches.undo()
                 raise
             self.patches = patches
+
+
+def _pass_by(module: ModuleType, error: Exception) -> None:
+    """Say that calls of a library go as if nobody had asked for them."""
+    library = module.__name__.partition(".")[0]
+    version = getattr(sys.modules.get(library), "__version__", "of unknown version")
+    warnings.warn(
+        f"{library} {version} is neither recorded nor answered: it lacks what is patched ({error})",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 
 _watched: Final[dict[str, _Watch]] = {}

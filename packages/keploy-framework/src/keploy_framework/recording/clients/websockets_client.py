@@ -1,7 +1,8 @@
 """websockets, patched at its protocol without I/O, which its asyncio and threading clients share.
 
-Calls are answered from websockets 17 on, whose clients open connections in methods of their own;
-recording needs no more than the protocol. The legacy client (`websockets.legacy`) is not seen.
+Calls are answered from websockets 17.1 on, whose clients open connections in methods of their own;
+before, a call that a recording would answer is refused. Recording needs no more than the protocol.
+The legacy client (`websockets.legacy`) has another one: it is passed by, with a warning.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
+from keploy_framework.errors import UnrecordedCallError
 from keploy_framework.model import Request
 from keploy_framework.recording.clients.answer_transport import AnswerTransport
 from keploy_framework.recording.clients.conversation import Conversation
@@ -29,7 +32,12 @@ if TYPE_CHECKING:
     from keploy_framework.recording.clients.seam import Interception
     from keploy_framework.recording.tap import ConnectionTap
 
-__all__ = ("patch_websockets", "patch_websockets_asyncio", "patch_websockets_sync")
+__all__ = (
+    "patch_websockets",
+    "patch_websockets_asyncio",
+    "patch_websockets_legacy",
+    "patch_websockets_sync",
+)
 
 _TAP: Final = "_keploy_tap"
 _ANSWERED: Final = "_keploy_answered"
@@ -51,6 +59,8 @@ def patch_websockets_asyncio(patches: Patches, module: ModuleType) -> None:
     api: Any = module
     if hasattr(api.connect, "open_tcp_connection"):
         patches.wrap(api.connect, "open_tcp_connection", _open_tcp_connection)
+    else:
+        patches.wrap(api, "parse_uri", _refusing)
 
 
 def patch_websockets_sync(patches: Patches, module: ModuleType) -> None:
@@ -59,6 +69,28 @@ def patch_websockets_sync(patches: Patches, module: ModuleType) -> None:
     if hasattr(api, "reconnect"):
         patches.wrap(api.reconnect, "open_socket", _open_socket)
         patches.wrap(api.reconnect, "enable_tls", _enable_tls)
+    else:
+        patches.wrap(api, "parse_uri", _refusing)
+
+
+def patch_websockets_legacy(patches: Patches, module: ModuleType) -> None:
+    """Let the legacy client say that it is not seen; `module` is `websockets.legacy.client`."""
+    api: Any = module
+    patches.wrap(api.Connect, "__init__", _telling)
+
+
+def _telling(original: Callable[..., None]) -> Callable[..., None]:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if current("websockets") is not None:
+            warnings.warn(
+                "the legacy client of websockets is neither recorded nor answered: call "
+                "websockets.asyncio.client.connect, or websockets.connect of 14 and later",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        original(self, *args, **kwargs)
+
+    return init
 
 
 # --- recording ------------------------------------------------------------------------------
@@ -157,6 +189,26 @@ def _ask(interception: Interception, connect: Any) -> Exchange | None:
             raise TimeoutError(exchange.failure.text)
         raise ConnectionRefusedError(exchange.failure.text)
     return exchange
+
+
+def _refusing(original: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Refuse the calls that would be answered, where nobody can step in to do so."""
+
+    def parse_uri(uri: str) -> Any:
+        parsed = original(uri)
+        interception = current("websockets")
+        if interception is not None and interception.answers(parsed.host, parsed.port):
+            request = Request("GET", _url(parsed), (("Upgrade", "websocket"),))
+            if interception.ask(request) is not None:
+                raise UnrecordedCallError(
+                    f"the recorded answer to {_url(parsed)} cannot be given to this version of "
+                    f"websockets: it takes 17.1 or later",
+                    method="GET",
+                    url=_url(parsed),
+                )
+        return parsed
+
+    return parse_uri
 
 
 def _open_tcp_connection(
