@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import gc
 import math
+import random
 import statistics
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -153,6 +155,27 @@ async def runs_per_block(
         runs *= 10 if took <= seconds / 10 else max(2, math.ceil(seconds / took))
 
 
+_POOL = 16_384  # bytes that the allocator of CPython cuts into blocks of one size (PEP 445)
+_LARGEST = 512  # bytes; what is larger goes to `malloc`
+_STEP = 16
+
+
+def _ballast(rng: random.Random) -> list[bytes]:
+    """Return what takes up part of a pool for each size of block, at random.
+
+    Where what a call allocates is alone in its pool, each call begins a pool and ends it, and a
+    bare await costs up to half as much again; for a whole row, since each of its calls is given the
+    same memory. Which row that befalls is decided by all that ran before. So each round begins at
+    another place in the pools, and the few that are unlucky do not move the median.
+    """
+    empty = sys.getsizeof(b"")
+    return [
+        bytes(size - empty)
+        for size in range(_STEP * -(-empty // _STEP), _LARGEST + 1, _STEP)
+        for _ in range(rng.randrange(_POOL // size))
+    ]
+
+
 async def compare(
     baseline: Timed,
     subjects: Mapping[str, Timed],
@@ -178,8 +201,10 @@ async def compare(
         for name, call in subjects.items()
     }
     ratios: dict[str, list[float]] = {name: [] for name in order}
+    rng = random.Random(effort.rounds)  # noqa: S311 - no secret
     for _ in range(effort.rounds):
         gc.collect()  # so that nobody pays for the garbage of another round
+        ballast = _ballast(rng)
         before = await _block(baseline, base_runs, clock) / base_runs
         for name in order:
             took = await _block(subjects[name], runs[name], clock) / runs[name]
@@ -187,4 +212,5 @@ async def compare(
             ratios[name].append(2 * took / (before + after))
             before = after
         order.append(order.pop(0))  # nobody always comes first
+        ballast.clear()
     return {name: figure(ratios[name]) for name in subjects}

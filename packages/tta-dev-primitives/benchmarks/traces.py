@@ -23,7 +23,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tta_dev_primitives.performance.policies import POLICIES, Entry
+from tta_dev_primitives.performance.policies import POLICIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -141,7 +141,7 @@ def replay(name: str) -> Replay:
                 if hears:
                     touch(entry)
                 continue
-            put(Entry(key, None, math.inf, 0.0), room)
+            put(key, None, math.inf, 0.0, None, room)
         return hits / len(trace)
 
     return run

@@ -4,6 +4,7 @@ Longer than other files, since the folder is no part of the package and is loade
 """
 
 import asyncio
+import dataclasses
 import importlib
 import importlib.util
 import json
@@ -142,6 +143,19 @@ MACHINE = report.Machine(
     load_after=1.0,
     effort="quick",
 )
+
+
+async def test_each_round_begins_at_another_place_in_the_allocators_pools() -> None:
+    """Else a row may stand where each call begins and ends a pool, and another may not."""
+    places: list[int] = []
+
+    async def call(_: int) -> None:
+        places.append(id(bytes(100)))
+
+    effort = dataclasses.replace(TINY, rounds=20)
+    await measure.compare(call, {"subject": call}, effort)
+
+    assert len(set(places[-3 * effort.rounds :: 3])) > effort.rounds / 2
 
 
 def test_a_figure_is_the_median_between_the_quartiles() -> None:

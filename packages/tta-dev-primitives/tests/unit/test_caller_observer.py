@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -128,3 +128,27 @@ def test_an_observer_that_fails_changes_nothing(
 
     assert all(record.parent_span_id == 0 for record in knowing.records)
     assert len([r for r in caplog.records if "Knowing" in r.getMessage()]) == 1
+
+
+def test_an_observer_that_answers_with_no_span_changes_nothing(
+    knowing: Knowing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As above; neither this run nor the next one fails."""
+    rubbish: Any = "00-rubbish"
+    knowing.around = rubbish
+    frames._complained.discard(Knowing)  # pyright: ignore[reportPrivateUsage] - as above
+
+    assert [(step(plus) >> plus).run(n) for n in range(3)] == [2, 3, 4]
+
+    assert all(record.trace_id > 0 for record in knowing.records)
+    assert len([r for r in caplog.records if "Knowing" in r.getMessage()]) == 1
+
+
+def test_an_observer_whose_span_is_not_valid_knows_of_none(knowing: Knowing) -> None:
+    """As OpenTelemetry gives one where no span is open."""
+    knowing.around = Elsewhere(trace_id=0, span_id=0)
+
+    assert step(plus).run(1) == 2
+
+    assert [record.parent_span_id for record in knowing.records] == [0]
+    assert all(record.trace_id > 0 for record in knowing.records)

@@ -17,19 +17,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tta_dev_primitives.performance.policies import FIFO, LFU, LRU, POLICIES, S3FIFO, Entry
+from tta_dev_primitives.performance.policies import FIFO, LFU, LRU, POLICIES, S3FIFO
 
 if TYPE_CHECKING:
-    from tta_dev_primitives.performance.policies import Policy
+    from collections.abc import Hashable
+
+    from tta_dev_primitives.performance.policies import Entry, Policy
 
 NAMES = tuple(POLICIES)
 
 
-def entry(key: object) -> Entry:
-    return Entry(key, f"value of {key}", math.inf, 0.0)
+def put(policy: Policy, key: Hashable, room: int) -> Entry | None:
+    return policy.put(key, f"value of {key}", math.inf, 0.0, None, room)
 
 
-def use(policy: Policy, key: object) -> None:
+def use(policy: Policy, key: Hashable) -> None:
     """Find an entry as the cache does."""
     found = policy.entries[key]
     found.uses += 1
@@ -37,9 +39,9 @@ def use(policy: Policy, key: object) -> None:
         policy.touch(found)
 
 
-def filled(policy: Policy, *keys: object, room: int = 100) -> Policy:
+def filled(policy: Policy, *keys: Hashable, room: int = 100) -> Policy:
     for key in keys:
-        policy.put(entry(key), room)
+        put(policy, key, room)
     return policy
 
 
@@ -93,7 +95,7 @@ def test_s3_fifo_does_not_keep_for_ever_what_was_popular_once() -> None:
     for _ in range(1_000):
         use(policy, 0)
     for key in range(100, 1_000):
-        policy.put(entry(key), 10)
+        put(policy, key, 10)
         use(policy, key)
     assert 0 not in policy.entries
 
@@ -102,7 +104,7 @@ def test_s3_fifo_holds_no_more_than_is_kept_when_keys_are_dropped_and_put_back()
     """Queues are cleaned of what was dropped."""
     policy = S3FIFO()
     for _ in range(1_000):
-        policy.put(entry("a"), 10)
+        put(policy, "a", 10)
         policy.drop("a")
     held = len(policy._small) + len(policy._main)  # pyright: ignore[reportPrivateUsage] - nothing else tells
     assert held <= 17
@@ -124,10 +126,10 @@ def test_an_empty_policy_has_nothing_to_let_go(name: str) -> None:
 def test_a_new_value_replaces_the_old_one_of_its_key(name: str) -> None:
     """And is not counted twice."""
     policy = filled(POLICIES[name](), "a", "b", room=2)
-    new = entry("a")
-    gone = policy.put(new, 2)
-    assert gone is not None
-    assert (gone.key, policy.entries["a"] is new, len(policy.entries)) == ("a", True, 2)
+    old = policy.entries["a"]
+    assert put(policy, "a", 2) is old
+    assert policy.entries["a"] is not old
+    assert len(policy.entries) == 2
 
 
 # --- against models -----------------------------------------------------------------------------
@@ -146,7 +148,7 @@ class Membership(RuleBasedStateMachine):
 
     @rule(key=st.integers(0, 15))
     def put(self, key: int) -> None:
-        gone = self.policy.put(entry(key), self.room)
+        gone = put(self.policy, key, self.room)
         if key in self.keys:
             assert gone is not None
             assert gone.key == key
@@ -210,7 +212,7 @@ def test_lru_evicts_what_an_ordered_dict_would(keys: list[int], room: int) -> No
         if key in policy.entries:
             use(policy, key)
         else:
-            policy.put(entry(key), room)
+            put(policy, key, room)
         model[key] = None
         model.move_to_end(key)
         if len(model) > room:
@@ -228,7 +230,70 @@ def test_lfu_evicts_a_key_with_the_least_uses(keys: list[int], room: int) -> Non
             use(policy, key)
             uses[key] += 1
             continue
-        gone = policy.put(entry(key), room)
+        gone = put(policy, key, room)
         if gone is not None:
             assert uses.pop(gone.key) <= min(uses.values(), default=math.inf)
         uses[key] = 0
+
+
+class PlainS3FIFO:
+    """S3-FIFO with bare keys and lists, as it is described: slow, and easy to read."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.small: list[int] = []
+        self.main: list[int] = []
+        self.uses: dict[int, int] = {}
+        self.ghosts: list[set[int]] = [set(), set()]
+
+    def ask(self, key: int) -> bool:
+        if key in self.uses:
+            self.uses[key] += 1
+            return True
+        if len(self.uses) == self.room:
+            self.let_one_go()
+        queue = self.main if any(key in ghosts for ghosts in self.ghosts) else self.small
+        queue.append(key)
+        self.uses[key] = 0
+        return False
+
+    def let_one_go(self) -> None:
+        if len(self.small) > self.room * 0.05 and not self.uses[self.small[0]]:
+            key = self.small.pop(0)
+        else:
+            key = self.first_unused()
+        del self.uses[key]
+        self.ghosts[0].add(key)
+        if len(self.ghosts[0]) > self.room * 0.75:
+            self.ghosts = [set(), self.ghosts[0]]
+
+    def first_unused(self) -> int:
+        while True:
+            if len(self.small) > (self.room + 1) * 0.05 or not self.main:  # with the newcomer
+                key = self.small.pop(0)
+                if not self.uses[key]:
+                    return key
+                self.uses[key] = 0
+            else:
+                key = self.main.pop(0)
+                if not self.uses[key]:
+                    return key
+                self.uses[key] = min(self.uses[key], 3) - 1
+            self.main.append(key)
+
+
+@given(
+    keys=st.lists(st.integers(0, 60) | st.integers(0, 9), max_size=400),
+    room=st.integers(1, 45),
+)
+def test_s3_fifo_keeps_what_the_plain_algorithm_keeps(keys: list[int], room: int) -> None:
+    """Request by request, though it looks at the commonest case first."""
+    policy, model = S3FIFO(), PlainS3FIFO(room)
+    for key in keys:
+        hit = key in policy.entries
+        if hit:
+            use(policy, key)
+        else:
+            put(policy, key, room)
+        assert model.ask(key) == hit
+        assert set(policy.entries) == set(model.uses)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pickle
 import traceback
+import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -231,3 +233,28 @@ async def test_refusals_are_counted() -> None:
         await wrapper.bulkhead.acquire()
     assert wrapper.bulkhead.refused == 7
     assert wrapper.bulkhead.running == 1
+
+
+def opened() -> CircuitBreakerPrimitive[str, str]:
+    breaker = CircuitBreakerPrimitive(work)
+    breaker.breaker.open()
+    return breaker
+
+
+@pytest.mark.parametrize("kind", [*REFUSING, "circuit_breaker"])
+@pytest.mark.parametrize("given", [True, False], ids=["with a context", "without"])
+async def test_a_refusal_is_gone_with_its_last_reader(kind: str, *, given: bool) -> None:
+    """An overload refuses by the thousand, and nothing of that waits for the garbage collector."""
+    wrapper: Any = {**REFUSING, "circuit_breaker": opened}[kind]()
+    kept: list[weakref.ref[Exception]] = []
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(4):
+            try:
+                await (wrapper.execute(Context(), "order") if given else wrapper.execute("order"))
+            except (RejectedError, CircuitOpenError) as error:
+                kept.append(weakref.ref(error))
+        assert [ref() for ref in kept] == [None] * 4
+    finally:
+        gc.enable()

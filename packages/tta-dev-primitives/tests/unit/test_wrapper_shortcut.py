@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tta_dev_primitives import (
+    CachePrimitive,
     CircuitBreakerPrimitive,
     FallbackPrimitive,
     RetryPrimitive,
@@ -48,6 +49,7 @@ WRAPPERS: dict[str, Callable[[Any], WorkflowPrimitive[Any, Any]]] = {
     ),
     "rate_limit": lambda step: RateLimitPrimitive(step, limiter=PLENTY),
     "timeout": lambda step: TimeoutPrimitive(step, seconds=60),
+    "cache": CachePrimitive,
 }
 each = pytest.mark.parametrize("kind", WRAPPERS)
 
@@ -129,6 +131,23 @@ async def test_a_context_of_the_callers_is_free_again_after_each_run(kind: str) 
         return value
 
     assert await Sequential([inside]).execute(context, "x") == "x"
+
+
+@each
+async def test_results_of_any_class_come_in_any_order(kind: str) -> None:
+    """A wrapper remembers of one class at most that it is one of results; and never in a copy."""
+
+    class Local:
+        """Cannot be pickled by name."""
+
+    wrapper = await warmed(kind)
+    values: tuple[object, ...] = ("a", 1, None, "b", 2, Local(), 3, Local(), (), [], "c")
+    for value in values:
+        for _ in range(2):
+            assert await wrapper.execute(value) is value
+    assert await wrapper.execute(last := Local()) is last
+    for made in (copy.copy(wrapper), pickle.loads(pickle.dumps(wrapper))):  # noqa: S301 - our own bytes
+        assert await made.execute(last) is last
 
 
 @each
@@ -215,11 +234,11 @@ async def test_who_begins_to_listen_hears_of_the_next_run(kind: str) -> None:
 
     observer = Hears()
     add_observer(observer)
-    for _ in range(2):
-        await wrapper.execute("warm")
+    for word in ("one", "two"):
+        await wrapper.execute(word)
     assert heard == [f"{wrapper.name}/echo", wrapper.name] * 2
     engine.remove_observer(observer)
-    await wrapper.execute("warm")
+    await wrapper.execute("three")
     assert len(heard) == 4
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tta_dev_primitives.core.protocols import SpanContextLike
 
-__all__ = ("FreshContext", "WorkflowContext", "fresh_context")
+__all__ = ("FreshContext", "WorkflowContext", "caller_of", "fresh_context")
 
 
 def _new_correlation_id(context: WorkflowContext) -> str:
@@ -32,15 +32,21 @@ def _new_trace_id(context: WorkflowContext) -> int:
     return parent.trace_id if parent is not None else int.from_bytes(os.urandom(16)) or 1
 
 
-def _caller(span: SpanContextLike) -> SpanContextLike | None:
-    """Return the span of a caller, or None if it is not valid (W3C Trace Context, 3.2.2)."""
+def caller_of(span: SpanContextLike | None) -> SpanContextLike | None:
+    """Return the span of a caller, or None if it is not valid (W3C Trace Context, 3.2.2).
+
+    Raises:
+        ConfigurationError: It is no span context.
+    """
+    if span is None:
+        return None
     trace_id: object = getattr(span, "trace_id", None)
     span_id: object = getattr(span, "span_id", None)
     if type(trace_id) is not int or type(span_id) is not int:
         message = (
-            "parent_span_context must be a span context, such as OpenTelemetry's, with ints as "
-            f"trace_id and span_id, not {span!r:.100}; observability.extract(headers) makes one "
-            "of a traceparent header"
+            "parent_span_context, the span of a caller, must be a span context such as "
+            f"OpenTelemetry's, with ints as trace_id and span_id, not {span!r:.100}; "
+            "observability.extract(headers) makes one of a traceparent header"
         )
         raise ConfigurationError(message)
     return span if 0 < trace_id < 1 << 128 and 0 < span_id < 1 << 64 else None
@@ -177,7 +183,7 @@ class WorkflowContext:
             message = f"budget must be zero or more, not {budget!r}"
             raise ConfigurationError(message)
         self.parent_span_context = (
-            None if parent_span_context is None else _caller(parent_span_context)
+            None if parent_span_context is None else caller_of(parent_span_context)
         )
         self.workflow_id = workflow_id
         self.session_id = session_id

@@ -15,7 +15,7 @@ import os
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from tta_dev_primitives.core import clock, engine
-from tta_dev_primitives.core.context import FreshContext
+from tta_dev_primitives.core.context import FreshContext, caller_of
 from tta_dev_primitives.core.engine import current, hide_frame
 from tta_dev_primitives.errors import Filtered
 
@@ -317,7 +317,7 @@ def _ask_callers(state: Listening, frame: Frame) -> SpanContextLike | None:
     found: SpanContextLike | None = None
     for observer in state.callers:
         try:
-            found = observer.caller() or found
+            found = caller_of(observer.caller()) or found
         except Exception as error:  # noqa: BLE001 - no observer may change a result
             _complain(observer, frame.site.path, error)
     return found
@@ -432,17 +432,7 @@ def _tell_started(
         return
     from tta_dev_primitives.core.record import Call  # noqa: PLC0415 - only once observed
 
-    call = Call(
-        name=site.name,
-        path=site.path,
-        type=site.kind,
-        start=started,
-        attempt=attempt,
-        context=frame.context,
-        trace_id=frame.trace_id,
-        span_id=span_id,
-        parent_span_id=parent_span_id,
-    )
+    call = Call(**_facts(frame, site, span_id, parent_span_id, started, attempt))
     for observer in starts:
         _tell(observer, observer.started, call)
 
@@ -461,15 +451,7 @@ def _tell_ended(
     from tta_dev_primitives.core.record import Record  # noqa: PLC0415 - only once observed
 
     record = Record(
-        name=site.name,
-        path=site.path,
-        type=site.kind,
-        start=started,
-        attempt=attempt,
-        context=frame.context,
-        trace_id=frame.trace_id,
-        span_id=span_id,
-        parent_span_id=parent_span_id,
+        **_facts(frame, site, span_id, parent_span_id, started, attempt),
         end=end,
         status=status_of(error),
         error=error,
@@ -477,6 +459,23 @@ def _tell_ended(
     )
     for observer in frame.live:
         _tell(observer, observer.ended, record)
+
+
+def _facts(
+    frame: Frame, site: Site, span_id: int, parent_span_id: int, started: float, attempt: int
+) -> dict[str, Any]:
+    """Return what is known of a call when it starts; its record repeats it."""
+    return {
+        "name": site.name,
+        "path": site.path,
+        "type": site.kind,
+        "start": started,
+        "attempt": attempt,
+        "context": frame.context,
+        "trace_id": frame.trace_id,
+        "span_id": span_id,
+        "parent_span_id": parent_span_id,
+    }
 
 
 def pin(frame: Frame) -> None:

@@ -31,7 +31,7 @@ from __future__ import annotations
 import inspect
 from functools import partial
 from types import CoroutineType, FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import (
@@ -49,12 +49,24 @@ from tta_dev_primitives.errors import CompositionError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-__all__ = ("StandBy", "Wrapper", "called", "decorate_async", "tuned", "whole_step")
+    from tta_dev_primitives.errors import RejectedError
+
+__all__ = (
+    "Failed",
+    "LongWay",
+    "StandBy",
+    "Wrapper",
+    "called",
+    "decorate_async",
+    "tuned",
+    "whole_step",
+)
 
 TIn = TypeVar("TIn", contravariant=True)
 TOut = TypeVar("TOut", covariant=True)
+R = TypeVar("R", bound="RejectedError")
 
-_enter: Callable[..., Coroutine[Any, Any, Any]] = WorkflowPrimitive.execute  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - the class itself has no type arguments
+_execute: Callable[..., Coroutine[Any, Any, Any]] = WorkflowPrimitive.execute  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - the class itself has no type arguments
 
 
 class Wrapper(Composite[TIn, TOut]):
@@ -78,6 +90,8 @@ class Wrapper(Composite[TIn, TOut]):
     # What the shortcut reads has no defaults in the class: from Python 3.12 on, the interpreter
     # reads an attribute several times slower where the instance's own hides one of its class.
     _takes: type | None
+    _gives: type | None
+    """The class of what the step gave before: what has it is a result, and nothing unfinished."""
     _quick: Callable[[Any], Awaitable[Any]]
     _admit: Callable[[], float | None] | None
     """Takes what a run needs and says when that began, or None where it has to wait."""
@@ -89,7 +103,7 @@ class Wrapper(Composite[TIn, TOut]):
             """Make an instance that knows of no input yet."""
             del args, kwargs
             made = super().__new__(cls)
-            made._takes = made._admit = made._heard_at = None
+            made._takes = made._gives = made._admit = made._heard_at = None
             return made
 
     @property
@@ -98,8 +112,12 @@ class Wrapper(Composite[TIn, TOut]):
         kind = type(self)
         return self._execute_impl if kind.execute is kind._shortcut else super().bound
 
-    def _enter(self, context: Any, input_data: Any) -> Coroutine[Any, Any, Any]:
-        """Start a run without a context that does not take the shortcut, and open that if it can.
+    def start_alone(self, context: Any, input_data: Any) -> Coroutine[Any, Any, Any]:
+        """Start a run without a context that takes no shortcut, and open that if it can.
+
+        Args:
+            context: The first argument of `execute`.
+            input_data: The second.
 
         Raises:
             TypeError: Two arguments in the wrong order, or none.
@@ -110,7 +128,7 @@ class Wrapper(Composite[TIn, TOut]):
             if self._direct is not None:
                 self._quick = self._shortened(self._direct)
                 self._takes = type(context)
-        return _enter(self, context, input_data)
+        return _execute(self, context, input_data)
 
     def _shortened(self, direct: Callable[[Any], Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         """Return what the shortcut awaits: the function inside, or what does more around it."""
@@ -139,14 +157,18 @@ class Wrapper(Composite[TIn, TOut]):
             bound = (place.pairs or self.calls_at(place))[0]
         return bound(context, input_data)
 
-    def _refuse(
+    def _told(
         self,
-        error: Exception,
+        error: R,
         context: WorkflowContext | None,
         place: engine.Site | None,
         began: float,
-    ) -> NoReturn:
-        """Refuse a run before its step: count it, note where that was, and raise the error."""
+    ) -> R:
+        """Return an error that refuses a run before its step, once it is counted and noted.
+
+        To be raised in the run's own coroutine: each frame that an error leaves costs as much as
+        an await.
+        """
         if place is not None:
             place.ended(began, error)
         if context is None:
@@ -155,7 +177,7 @@ class Wrapper(Composite[TIn, TOut]):
             notes.defer(error, self, context)
         else:
             notes.locate(error, self, None, context)
-        raise error
+        return error
 
     def _bind(self) -> Callable[..., Awaitable[Any]]:
         """Find what to call: the bare function where it takes just the input."""
@@ -193,7 +215,7 @@ class Wrapper(Composite[TIn, TOut]):
         copy = super()._copy()
         copy._direct = None
         copy._bound = None
-        copy._takes = None
+        copy._takes = copy._gives = None
         vars(copy).pop("_quick", None)
         return copy
 
@@ -223,91 +245,159 @@ def tuned(function: Any) -> Any:
     )
 
 
-class StandBy(Wrapper[TIn, TOut]):
-    """A wrapper that has nothing to do from the start of its step until that fails.
+class LongWay:
+    """A run by itself that takes no shortcut: `with LongWay(...) as run: return await run`.
 
-    At least as it mostly is set up. Executed by itself, such a run is one coroutine, and each
-    question that it asks costs up to a tenth of the whole. So it asks as few as it can, and any
-    other run goes the long way. A subclass takes it over by `execute = _shortcut = tuned(...)`.
+    A context of the caller's is in use while it lasts, and free again afterwards; the coroutine
+    that awaits it leaves no entry in the traceback.
+
+    Args:
+        wrapper: What is executed.
+        context: The first argument of its `execute`.
+        input_data: The second.
+
+    Raises:
+        TypeError: Two arguments in the wrong order, or none.
     """
 
-    if not TYPE_CHECKING:  # the signatures are those of the base
+    __slots__ = ("_owned", "_run")
 
-        async def execute(  # noqa: ANN201, C901, PLR0912 - written out for speed
-            self,
-            context=MISSING,  # noqa: ANN001 - as the base has it
-            input_data=MISSING,  # noqa: ANN001 - as above
-        ):
-            """Run the step; see `WorkflowPrimitive.execute`."""
-            if type(context) is self._takes and input_data is MISSING:
-                state = engine.listening
-                if state is None or (
-                    (place := self._heard_at) is not None
-                    and place.state is state
-                    and not state.log_possible()
-                ):
-                    direct, admit = self._quick, self._admit
-                    began = clock.now() if admit is None else admit()
-                    if began is None:
-                        place = None if state is None else place
-                        self._turn_away(place)
-                        return await self._execute_impl(None, context, place)
-                    try:
-                        result = await direct(context)
-                        if type(result) in engine.unfinished:
-                            await self._complete(result)
-                    except BaseException as error:
-                        place = None if state is None else place
-                        more = self._after(error, None, context, began, place, None)
-                        if more is None:
-                            raise
-                    else:
-                        if state is not None:
-                            place.well(began)
-                        return result
-                    return await more
-            owned = False
-            if input_data is MISSING or not isinstance(context, WorkflowContext):
-                run = self._enter(context, input_data)
-            else:
-                run = self._execute_impl(context, input_data)
-                if context.started is None:  # else it is a run within a run
-                    owned = True
-                    context.started = clock.now()
-            try:
-                return await run
-            except BaseException as error:
-                engine.hide_frame(error)
-                raise
-            finally:
-                if owned:
-                    context.started = None
+    def __init__(self, wrapper: Wrapper[Any, Any], context: Any, input_data: Any) -> None:
+        self._owned: WorkflowContext | None = None
+        if input_data is MISSING or not isinstance(context, WorkflowContext):
+            self._run: Awaitable[Any] = wrapper.start_alone(context, input_data)
+            return
+        if context.started is None:  # else it is a run within a run
+            context.started = clock.now()
+            self._owned = context
+        self._run = wrapper._execute_impl(context, input_data)  # pyright: ignore[reportPrivateUsage] - the base's `execute` would put one more coroutine around it
 
-    def _turn_away(self, place: engine.Site | None) -> None:
-        """Raise an error if a run for which `_admit` has given None must not wait either.
+    def __enter__(self) -> Awaitable[Any]:
+        return self._run
 
-        Args:
-            place: Where the run is counted.
-        """
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if self._owned is not None:
+            self._owned.started = None
+        if error is not None:
+            engine.hide_frame(error)
 
-    def _after(
+
+class Failed:
+    """A run of a `StandBy` whose step has failed.
+
+    Attributes:
+        context: The run's context; made here where none was needed so far.
+        input_data: The step's input.
+        began: When the run began, by the engine's clock; None where nobody has asked.
+        place: Where the run is counted; the failure is not yet.
+        site: The place that a composite above handed down, for a `Run` that goes on.
+    """
+
+    __slots__ = ("began", "context", "input_data", "place", "site")
+
+    def __init__(
         self,
-        error: BaseException,
         context: WorkflowContext | None,
         input_data: Any,
         began: float | None,
         place: engine.Site | None,
-        site: engine.Site | None,
-    ) -> Coroutine[Any, Any, Any] | None:
+        site: engine.Site | None = None,
+    ) -> None:
+        self.context: WorkflowContext = context or fresh_context(began or 0.0)
+        self.input_data: Any = input_data
+        self.began: float | None = began
+        self.place: engine.Site | None = place
+        self.site: engine.Site | None = None if context is None else site
+
+
+class StandBy(Wrapper[TIn, TOut]):
+    """A wrapper that has nothing to do from the start of its step until that fails.
+
+    Executed by itself, it mostly takes the shortcut: one coroutine, `execute` itself, around that
+    of the step. That is open to inputs of the class that a run before had (`_takes`), where nobody
+    listens, or only the recorder, at a place that is known (`_heard_at`). Each question costs up to
+    a tenth of the whole there, so what can be known before is kept: the function to call
+    (`_quick`), what lets a run in (`_admit`), the class of a result (`_gives`). All else is asked
+    when it happens: a run is not let in (`_refusal`), a result is none yet (`_complete`), the step
+    fails (`_after`). Any other run goes the `LongWay`, which opens the shortcut to its input's
+    class.
+
+    A subclass takes it over by `execute = _shortcut = tuned(StandBy.execute)`, and does the same in
+    its `_execute_impl`, for runs inside a composite or with a context.
+    """
+
+    if not TYPE_CHECKING:  # the signatures are those of the base
+
+        async def execute(  # noqa: ANN201 - as above
+            self,
+            context=MISSING,  # noqa: ANN001 - as the base has it; the input, where that stands alone
+            input_data=MISSING,  # noqa: ANN001 - as above
+        ):
+            """Run the step; see `WorkflowPrimitive.execute`."""
+            state = engine.listening
+            if (
+                type(context) is not self._takes
+                or input_data is not MISSING
+                or (
+                    state is not None  # else there is no `place`, from here on
+                    and (
+                        (place := self._heard_at) is None
+                        or place.state is not state
+                        or state.log_possible()
+                    )
+                )
+            ):
+                with LongWay(self, context, input_data) as run:
+                    return await run
+            step, admit = self._quick, self._admit
+            began = clock.now() if admit is None else admit()
+            if began is None:
+                place = None if state is None else place
+                refused = self._refusal(place)
+                if refused is not None:
+                    try:
+                        raise refused
+                    finally:
+                        del refused  # it refers to this frame
+                return await self._execute_impl(None, context, place)
+            try:
+                result = await step(context)
+                if type(result) is not self._gives and self._unfinished(result):
+                    await self._complete(result)
+            except BaseException as error:
+                place = None if state is None else place
+                more = self._after(error, Failed(None, context, began, place))
+                if more is None:
+                    raise
+            else:
+                if state is not None:
+                    place.well(began)
+                return result
+            return await more  # out of the `except`: what it raises is no error of that one
+
+    def _refusal(self, place: engine.Site | None) -> RejectedError | None:
+        """Return the error, if a run for which `_admit` has given None must not wait either.
+
+        Args:
+            place: Where the run is counted, and so the error has been.
+        """
+        del place
+        return None
+
+    def _unfinished(self, result: object) -> bool:
+        """Whether a result of the step is none yet; the class of one that is, is remembered."""
+        kind = type(result)
+        if kind in engine.unfinished:
+            return True
+        self._gives = kind
+        return False
+
+    def _after(self, error: BaseException, failed: Failed) -> Coroutine[Any, Any, Any] | None:
         """Decide what follows a failure of the step, from inside the `except` that caught it.
 
         Args:
             error: What it raised.
-            context: The run's context; None where none was made so far.
-            input_data: The step's input.
-            began: When the run began, by the engine's clock.
-            place: Where the run is counted; the failure is not yet.
-            site: The place that was given to `_execute_impl`.
+            failed: The run.
 
         Returns:
             What gives the run's result in its place, to be awaited at once; None where the error is

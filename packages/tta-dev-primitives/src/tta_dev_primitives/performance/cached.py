@@ -18,14 +18,15 @@ from tta_dev_primitives.core.functions import is_async
 from tta_dev_primitives.core.wrapper import called
 from tta_dev_primitives.errors import CompositionError, ConfigurationError, Unkeyable
 from tta_dev_primitives.performance.call_keys import CallKey
-from tta_dev_primitives.performance.flights import Flight, ThreadTurn, leading, running_loop
-from tta_dev_primitives.performance.kept import Stale
+from tta_dev_primitives.performance.flights import ThreadTurn, leading, running_loop, unlisted
 from tta_dev_primitives.performance.primitive import CachePrimitive
+from tta_dev_primitives.performance.results import Stale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
     from tta_dev_primitives.core.functions import FunctionPrimitive
+    from tta_dev_primitives.performance.flights import Flight
     from tta_dev_primitives.performance.kept import Kept
     from tta_dev_primitives.performance.option_types import CachedOptions
     from tta_dev_primitives.performance.stats import CacheStats
@@ -120,6 +121,9 @@ class _FunctionCache(CachePrimitive[Any, Any]):
     """A cache whose keys are made from a function's arguments, however they are written."""
 
     call_key: CallKey
+
+    if not TYPE_CHECKING:  # no input is its own key, so there is nothing to shorten
+        execute = WorkflowPrimitive.execute
 
     def _refresh(self) -> None:
         self._plain = False
@@ -299,25 +303,22 @@ def _synchronous(calls: _CallCache) -> Callable[..., Any]:  # noqa: C901 - as be
             store.counts.bypasses += 1
             return function(*args, **kwargs)
         while True:
-            found = store.answer(key)
+            entry = store.entries.get(key)
+            found = MISSING if entry is None else store.answer(key)
             if found is not MISSING:
                 return found
             flight = store.flights.get(key)
             if flight is None or not flight.within_reach(None):
-                flight = store.take_off(key, None)
+                flight = store.take_off(key, None, entry)
                 if flight is None:
                     continue
-                if key in store.entries and (found := store.answer(key)) is not MISSING:
-                    store.pass_on(key, flight)  # another thread has just put it there
-                    return found
                 break
             turn = ThreadTurn()
-            if not flight.join(turn):
+            if not flight.join(turn, None):
                 raise calls.reentered((function, args, kwargs))
             if running_loop() is not None:
                 flight.leave(turn)
-                flight = Flight(None)  # waiting would hold up the loop: computed, and not kept
-                flight.listed = False
+                flight = unlisted()  # waiting would hold up the loop: computed, and not kept
                 break
             while not turn.done() and flight.within_reach(None):
                 turn.wait(_POLL)

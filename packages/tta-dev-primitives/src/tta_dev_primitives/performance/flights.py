@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextvars import Token
 
-__all__ = ("Flight", "ThreadTurn", "Turn", "leading", "running_loop", "twin")
+__all__ = ("Flight", "ThreadTurn", "Turn", "leading", "running_loop", "twin", "unlisted")
 
 leading: ContextVar[Flight | None] = ContextVar("tta_dev_primitives.flight", default=None)
 """The innermost run that the current code is part of."""
@@ -58,24 +58,25 @@ Turn = asyncio.Future[None] | ThreadTurn
 
 
 class Flight:
-    """One run that others may wait for.
-
-    Args:
-        loop: The event loop of the run; None for a run of a synchronous function.
+    """One run that others may wait for; `Kept.take_off` begins it.
 
     Attributes:
         done: Whether there is an outcome: a value or an error.
         adrift: Whether it ended without an outcome, and nobody is left to compute one.
         listed: Whether it is the run for its key; False for one whose result is not kept.
+        loop: The event loop of the run; None for a run of a synchronous function.
         parent: The run inside which it was started.
+        waiting: Those who wait, the longest first; None while nobody does.
         waits_for: The runs for which this one waits, through the code inside it.
         value: The value, once done without an error.
         error: A copy of the error, once done with one, where somebody waits.
     """
 
+    # No `__init__`, for to call one costs more than what it would set; and some are set when they
+    # are needed, for most runs are never waited for.
     __slots__ = (
+        "_far",
         "_holder",
-        "_waiting",
         "adrift",
         "done",
         "error",
@@ -83,22 +84,22 @@ class Flight:
         "loop",
         "parent",
         "value",
+        "waiting",
         "waits_for",
     )
 
+    adrift: bool
+    done: bool
     error: Exception | None
+    listed: bool
+    loop: asyncio.AbstractEventLoop | None
     parent: Flight | None
     value: Any
+    waiting: deque[Turn] | None
     waits_for: list[Flight]
+    _far: bool
+    """Whether somebody who waits is in another loop or a thread without one."""
     _holder: Turn | None
-
-    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        # The rest is there when it is needed: most runs are never waited for.
-        self.loop: asyncio.AbstractEventLoop | None = loop
-        self.done: bool = False
-        self.adrift: bool = False
-        self.listed: bool = True
-        self._waiting: deque[Turn] | None = None
 
     def begin(self) -> Token[Flight | None]:
         """Say that the current code computes the outcome; returns what ends that."""
@@ -112,37 +113,48 @@ class Flight:
 
     # --- waiting ----------------------------------------------------------------------------
 
-    def join(self, turn: Turn) -> bool:
+    def join(self, turn: Turn, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Wait for the outcome, or for the turn to compute it, through `turn`.
+
+        Args:
+            turn: A future, or a `ThreadTurn`.
+            loop: The loop of the future, which is the one that runs here; else None.
 
         Returns:
             False where waiting would never end, for the run waits for the current code, directly or
             through other runs.
         """
         around = leading.get()
-        mine = () if around is None else tuple(_line(around))
+        near = loop is self.loop
         _lock.acquire()  # twice as fast as `with`, for each of a herd
         try:
-            if mine and _depends(self, mine):
+            if around is not None and not self._awaited_in(tuple(_line(around))):
                 return False
-            for flight in mine:
-                if not hasattr(flight, "waits_for"):
-                    flight.waits_for = []
-                flight.waits_for.append(self)
-            if self._waiting is None:
+            waiting = self.waiting
+            if waiting is None:
                 self._holder = None
-                self._waiting = deque()
-            self._waiting.append(turn)
+                self._far = False
+                waiting = self.waiting = deque()
+            waiting.append(turn)
+            if not near:
+                self._far = True
             over = self.done or self.adrift
         finally:
             _lock.release()
         if over:
             turn.set_result(None)
-        elif self.loop is not None and turn.__class__ is not ThreadTurn:
-            future = cast("asyncio.Future[None]", turn)
-            loop = future.get_loop()
-            if loop is not self.loop:
-                loop.call_later(_POLL, self._watch, future)
+        elif not near and loop is not None and self.loop is not None:
+            loop.call_later(_POLL, self._watch, cast("asyncio.Future[None]", turn))
+        return True
+
+    def _awaited_in(self, mine: tuple[Flight, ...]) -> bool:
+        """Note that some runs wait for this one; False, and nothing is noted, in a circle."""
+        if _depends(self, mine):
+            return False
+        for flight in mine:
+            if not hasattr(flight, "waits_for"):
+                flight.waits_for = []
+            flight.waits_for.append(self)
         return True
 
     def leave(self, turn: Turn) -> bool:
@@ -174,7 +186,7 @@ class Flight:
         """Give the turn to the caller that has waited longest; False when nobody waits."""
         here = running_loop()
         with _lock:
-            waiting = self._waiting
+            waiting = self.waiting
             while waiting:
                 turn = waiting.popleft()
                 if not turn.done():
@@ -191,11 +203,10 @@ class Flight:
             self.value = value
             self.error = None
             self.done = True
-            if self._waiting is None:
+            if self.waiting is None:
                 return  # one who joins now sees that it is done
-        here = running_loop()
         with _lock:
-            waiting = self._waiting
+            waiting, self.waiting = self.waiting, None
             if error is None:
                 pass
             elif waiting:
@@ -203,13 +214,23 @@ class Flight:
                 self.done = True
             else:  # who comes now runs anew: an error that is kept holds the frames it passed
                 self.adrift = True
+            here = running_loop()
+            near = not self._far and self.loop is here if waiting else False
             for turn in waiting or ():
-                if not turn.done():
-                    if turn.__class__ is not ThreadTurn and turn.get_loop() is here:  # type: ignore[union-attr]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType] - a future
-                        turn.set_result(None)  # the commonest case of `_wake`
-                    else:
-                        _wake(turn, here)
-            self._waiting = None
+                if turn.done():
+                    continue
+                if near:
+                    turn.set_result(None)  # the commonest case of `_wake`
+                else:
+                    _wake(turn, here)
+
+
+def unlisted() -> Flight:
+    """Return a run of a synchronous function that nobody can find, and so nobody waits for."""
+    flight = Flight()
+    flight.loop = flight.waiting = None
+    flight.done = flight.adrift = flight.listed = False
+    return flight
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -18,41 +18,39 @@ __all__ = ("FIFO", "LFU", "LRU", "POLICIES", "S3FIFO", "Entry", "Eviction", "Pol
 Eviction: TypeAlias = Literal["s3-fifo", "lru", "lfu", "fifo"]
 """The names of the policies."""
 
-_SMALL = 0.05  # of the load; a tenth, as first published, is a little worse on every trace
+_SMALL = 20  # one in so many entries; ten, as first published, is a little worse on every trace
 _MOST_USES = 3  # that count for another round; two bits, as published
-_GENERATION = 0.75  # of the entries: how many ghosts make a generation
+_DROPPED = -1  # in place of the uses that were seen: the entry waits in a queue to be cleaned away
 _DEAD = 16  # left in the queues at least, before they are cleaned
 
 
 class Entry:
-    """A kept value and what is known of it.
+    """A kept value and what is known of it; a policy makes it.
 
-    Args:
+    Attributes:
         key: The key.
         value: The value.
         until: Until when the value is handed out with no further question, by the clock; minus
             infinity for an entry that wants a second look each time, or is gone.
         took: What it took to compute, in seconds.
-
-    Attributes:
-        uses: How often it was handed out.
-        seen: How many of those uses the policy has taken into account.
         extra: What only some entries have; for the owner.
+        uses: How often it was handed out.
+        seen: How many of those uses the policy has taken into account; minus one in S3-FIFO, once
+            the entry was taken out by `drop`.
+        mark: The hash of the key, as S3-FIFO notes it.
     """
 
+    # No `__init__`: calling one costs more than all that it would set.
     __slots__ = ("extra", "key", "mark", "seen", "took", "until", "uses", "value")
 
-    mark: int | None
-    """The hash of the key, as S3-FIFO notes it; None once the entry was taken out by `drop`."""
-
-    def __init__(self, key: Hashable, value: Any, until: float, took: float) -> None:
-        self.key: Hashable = key
-        self.value: Any = value
-        self.until: float = until
-        self.took: float = took
-        self.uses: int = 0
-        self.seen: int = 0
-        self.extra: Any = None
+    extra: Any
+    key: Hashable
+    mark: int
+    seen: int
+    took: float
+    until: float
+    uses: int
+    value: Any
 
 
 class Policy:
@@ -60,8 +58,8 @@ class Policy:
 
     Example:
         >>> policy = FIFO()
-        >>> policy.put(Entry("a", 1, until=10.0, took=0.1), room=1)
-        >>> policy.put(Entry("b", 2, until=10.0, took=0.1), room=1).key, list(policy.entries)
+        >>> policy.put("a", 1, until=10.0, took=0.1, extra=None, room=1)
+        >>> policy.put("b", 2, until=10.0, took=0.1, extra=None, room=1).key, list(policy.entries)
         ('a', ['b'])
     """
 
@@ -76,33 +74,45 @@ class Policy:
     def __init__(self) -> None:
         self.entries = OrderedDict()
 
-    def put(self, entry: Entry, room: float) -> Entry | None:
-        """Take in an entry, so that no more than `room` are kept.
+    def put(
+        self, key: Hashable, value: Any, until: float, took: float, extra: Any, room: float
+    ) -> Entry | None:
+        """Take in a value, so that no more than `room` are kept.
 
         Args:
-            entry: The entry.
+            key: See `Entry`.
+            value: As above.
+            until: As above.
+            took: As above.
+            extra: As above.
             room: At least 1.
 
         Returns:
             The entry that left: the one that had the same key, else one that made room, else None.
         """
+        entry = Entry()
+        entry.key = key
+        entry.value = value
+        entry.until = until
+        entry.took = took
+        entry.extra = extra
+        entry.uses = entry.seen = 0
         entries = self.entries
-        found = entries.setdefault(entry.key, entry)
+        found = entries.setdefault(key, entry)
         if found is not entry:
-            self.drop(entry.key)
-            entries[entry.key] = entry
-            self._admit(entry, back=True)
+            self.drop(key)
+            entries[key] = entry
+            self._admit(entry)
             return found
         gone = self.evict() if len(entries) > room else None
         self._admit(entry)
         return gone
 
-    def _admit(self, entry: Entry, *, back: bool = False) -> None:
+    def _admit(self, entry: Entry) -> None:
         """Give an entry its place, unless the order of `entries` is all that matters.
 
         Args:
             entry: The entry, in `entries` already.
-            back: Whether its key was there until now, with a value that is out of date.
         """
 
     def touch(self, entry: Entry) -> None:
@@ -157,10 +167,9 @@ class LFU(Policy):
         self._ranks: dict[int, OrderedDict[Hashable, Entry]] = {}
         self._least: int = 0  # a rank that is in use, or lower than all that are
 
-    def _admit(self, entry: Entry, *, back: bool = False) -> None:
+    def _admit(self, entry: Entry) -> None:
         """Begin to count its uses."""
-        del back
-        entry.seen = self._least = 0
+        self._least = 0
         self._ranks.setdefault(0, OrderedDict())[entry.key] = entry
 
     def touch(self, entry: Entry) -> None:
@@ -219,81 +228,95 @@ class S3FIFO(Policy):
         self.entries: dict[Hashable, Entry] = {}
         self._small: deque[Entry] = deque()
         self._main: deque[Entry] = deque()
-        self._ghosts: set[int | None] = set()
-        self._older: set[int | None] = set()
+        self._ghosts: set[int] = set()
+        self._older: set[int] = set()
         self._dead: int = 0  # entries in the queues that were taken out by `drop`
 
-    def put(self, entry: Entry, room: float) -> Entry | None:
-        """Take in an entry: into the small queue, or into the main one if its key came back."""
-        entries = self.entries
-        key = entry.key
+    def put(
+        self, key: Hashable, value: Any, until: float, took: float, extra: Any, room: float
+    ) -> Entry | None:
+        """Take in a value: into the small queue, or into the main one if its key came back."""
+        entry = Entry()  # as in the base: to share these lines costs a tenth of all this
+        entry.key = key
+        entry.value = value
+        entry.until = until
+        entry.took = took
+        entry.extra = extra
+        entry.uses = entry.seen = 0
         entry.mark = mark = hash(key)
-        gone: Entry | None = None
+        entries = self.entries
         found = entries.setdefault(key, entry)
         if found is not entry:
-            gone = self.drop(key)
+            self.drop(key)
             entries[key] = entry
             self._main.append(entry)
-            return gone
+            return found
+        small = self._small
+        gone: Entry | None = None
         if len(entries) > room:
-            small = self._small
-            if len(small) > room * _SMALL and small[0].uses == 0 and small[0].mark is not None:
+            if _SMALL * len(small) > room and small[0].uses == small[0].seen:
                 gone = small.popleft()  # what `evict` would do, for the commonest case
                 del entries[gone.key]
-                self._remember(gone)
+                ghosts = self._ghosts
+                ghosts.add(gone.mark)
+                if 4 * len(ghosts) > 3 * len(entries):
+                    self._older = ghosts
+                    self._ghosts = set()
             else:
                 gone = self.evict()
         if mark in self._ghosts or mark in self._older:
             self._main.append(entry)
         else:
-            self._small.append(entry)
+            small.append(entry)
         return gone
 
     def drop(self, key: Hashable) -> Entry | None:
         """Take out the entry at `key`, if there is one; it is not remembered."""
         entry = self.entries.pop(key, None)
         if entry is not None:
-            entry.mark = None
+            entry.seen = _DROPPED
             self._dead += 1
             if self._dead > _DEAD + len(self.entries):
-                self._small = deque(e for e in self._small if e.mark is not None)
-                self._main = deque(e for e in self._main if e.mark is not None)
+                self._small = deque(e for e in self._small if e.seen != _DROPPED)
+                self._main = deque(e for e in self._main if e.seen != _DROPPED)
                 self._dead = 0
         return entry
 
     def evict(self) -> Entry:
         """Take out the entry that is to go next."""
         entries, small, main = self.entries, self._small, self._main
-        bound = len(entries) * _SMALL
+        load = len(entries)
         while True:
-            if len(small) > bound or not main:
+            if _SMALL * len(small) > load or not main:
                 if not small:
                     raise KeyError
                 entry = small.popleft()
-                if entry.mark is None:
-                    self._dead -= 1
-                    continue
-                if entry.uses == entry.seen:
-                    break
-                entry.seen = entry.uses
-            else:
-                entry = main.popleft()
-                if entry.mark is None:
-                    self._dead -= 1
-                    continue
                 unseen = entry.uses - entry.seen
                 if not unseen:
                     break
-                entry.seen = entry.uses + 1 - min(unseen, _MOST_USES)
+                if entry.seen == _DROPPED:
+                    self._dead -= 1
+                    continue
+                entry.seen = entry.uses
+            else:
+                entry = main.popleft()
+                unseen = entry.uses - entry.seen
+                if not unseen:
+                    break
+                if entry.seen == _DROPPED:
+                    self._dead -= 1
+                    continue
+                unseen = unseen if unseen < _MOST_USES else _MOST_USES  # noqa: FURB136 - saves a call
+                entry.seen = entry.uses + 1 - unseen
             main.append(entry)
         del entries[entry.key]
-        self._remember(entry)
+        self._remember(entry.mark)
         return entry
 
-    def _remember(self, entry: Entry) -> None:
+    def _remember(self, mark: int) -> None:
         ghosts = self._ghosts
-        ghosts.add(entry.mark)
-        if len(ghosts) > len(self.entries) * _GENERATION:
+        ghosts.add(mark)
+        if 4 * len(ghosts) > 3 * len(self.entries):  # three quarters make a generation
             self._older = ghosts
             self._ghosts = set()
 

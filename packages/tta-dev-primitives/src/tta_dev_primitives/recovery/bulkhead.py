@@ -303,7 +303,10 @@ class Bulkhead:
         """Wait for a permit, where `start_one` has just failed; as `acquire`."""
         full = self.refusal()
         if full is not None:
-            raise full
+            try:
+                raise full
+            finally:
+                del full  # it refers to this frame
         loop = asyncio.get_running_loop()
         began = loop.time()
         limit = self.queue_timeout
@@ -486,7 +489,7 @@ class BulkheadPrimitive(Wrapper[TIn, TOut]):
         """How many run at once."""
         return (f"at most {self._bulkhead.max_concurrency} at once",)
 
-    async def _execute_impl(  # noqa: C901, PLR0912 - written out for speed
+    async def _execute_impl(  # noqa: C901, PLR0912, PLR0915 - written out for speed
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
         place = site
@@ -499,7 +502,10 @@ class BulkheadPrimitive(Wrapper[TIn, TOut]):
         if not bulkhead.start_one():
             full = bulkhead.refusal()
             if full is not None:
-                self._refuse(full, context, place, began)
+                try:
+                    raise self._told(full, context, place, began)
+                finally:
+                    del full  # it refers to this frame
             try:
                 await bulkhead.wait_for_one(deadline_of(context))
             except BaseException as error:

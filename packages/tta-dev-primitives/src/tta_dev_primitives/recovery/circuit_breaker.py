@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, Unpack, cas
 from tta_dev_primitives.core import clock as engine_clock
 from tta_dev_primitives.core import engine, notes
 from tta_dev_primitives.core.base import MISSING, WorkflowPrimitive, check_name, path_safe
-from tta_dev_primitives.core.context import WorkflowContext, fresh_context
+from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.limits import check_seconds
 from tta_dev_primitives.core.run import Run
-from tta_dev_primitives.core.wrapper import Wrapper, decorate_async, whole_step
+from tta_dev_primitives.core.wrapper import LongWay, Wrapper, decorate_async, whole_step
 from tta_dev_primitives.errors import CircuitOpenError, ConfigurationError
 from tta_dev_primitives.recovery.breakers.breaker import Breaker, config_of
 from tta_dev_primitives.recovery.breakers.config import BreakerSettings
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from tta_dev_primitives.core.base import AsyncTaking, SyncTaking
+    from tta_dev_primitives.core.context import WorkflowContext
     from tta_dev_primitives.core.decorated import DecoratedFunction
     from tta_dev_primitives.recovery.breakers.breaker import Judge, StateHook
     from tta_dev_primitives.recovery.breakers.config import BreakerConfig, CallOutcome
@@ -239,7 +240,7 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
 
     if not TYPE_CHECKING:  # the signatures are those of the base
 
-        async def execute(  # noqa: ANN201, C901, PLR0912 - written out for speed
+        async def execute(  # noqa: ANN201 - as above
             self,
             context=MISSING,  # noqa: ANN001 - as the base has it
             input_data=MISSING,  # noqa: ANN001 - as above
@@ -250,8 +251,12 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
                 circuit = self._circuit
                 permit = circuit.passing
                 if permit < 0:
-                    if state is None:
-                        self._reject()
+                    if state is None:  # as `Breaker.acquire` begins, only sooner
+                        breaker = self._breaker
+                        wait = circuit.shut - (breaker.clock or engine_clock.now)()
+                        if wait > 0:
+                            circuit.count_rejection()
+                            raise CircuitOpenError(breaker.name, wait)
                 elif not circuit.attentive and (
                     state is None
                     or (
@@ -276,26 +281,12 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
                     if state is not None:
                         place.well(start)
                     return result
-            owned = False
-            if input_data is MISSING or not isinstance(context, WorkflowContext):
-                run = self._enter(context, input_data)
-            else:
-                run = self._execute_impl(context, input_data)
-                if context.started is None:  # else it is a run within a run
-                    owned = True
-                    context.started = engine_clock.now()
-            try:
+            with LongWay(self, context, input_data) as run:
                 return await run
-            except BaseException as error:
-                engine.hide_frame(error)
-                raise
-            finally:
-                if owned:
-                    context.started = None
 
         _shortcut = execute
 
-    async def _execute_impl(
+    async def _execute_impl(  # noqa: C901 - written out for speed
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None = None
     ) -> Any:
         circuit = self._circuit
@@ -310,8 +301,11 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
                 if context is None:
                     context, site = fresh_context(engine_clock.now()), None
                 return await self._observed(context, input_data, site)
-            self._reject()
-            permit = self._breaker.acquire()
+            try:
+                permit = self._breaker.acquire()
+            except CircuitOpenError as error:
+                engine.hide_frame(error)  # so that it is as short as one that `execute` raises
+                raise
         start = engine_clock.now() if context is None or place is not None else 0.0
         began = self._breaker.now() if circuit.attentive else 0.0
         try:
@@ -333,18 +327,6 @@ class CircuitBreakerPrimitive(Wrapper[TIn, TOut]):
 
     # Executed by itself, it is given no context (None) where the step wants none.
     _alone = _execute_impl
-
-    def _reject(self) -> None:
-        """Reject the call while the time of an open breaker lasts; as `acquire` does, but sooner.
-
-        Raises:
-            CircuitOpenError: It does.
-        """
-        circuit, breaker = self._circuit, self._breaker
-        wait = circuit.shut - (breaker.clock or engine_clock.now)()
-        if wait > 0:
-            circuit.count_rejection()
-            raise CircuitOpenError(breaker.name, wait)
 
     def _fell(
         self,

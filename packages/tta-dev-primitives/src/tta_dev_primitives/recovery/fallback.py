@@ -13,7 +13,7 @@ from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import MISSING, check_name
 from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.run import Run
-from tta_dev_primitives.core.wrapper import StandBy, tuned, whole_step
+from tta_dev_primitives.core.wrapper import Failed, StandBy, tuned, whole_step
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery.classification.classify import asked_to_stop, is_failure
 from tta_dev_primitives.recovery.fallbacks.alternatives import (
@@ -313,7 +313,7 @@ class FallbackPrimitive(StandBy[TIn, TOut]):
             if type(result) in engine.unfinished:
                 await self._complete(result)
         except BaseException as error:
-            more = self._after(error, context, input_data, began, place, site)
+            more = self._after(error, Failed(context, input_data, began, place, site))
             if more is None:
                 raise
         else:
@@ -327,27 +327,18 @@ class FallbackPrimitive(StandBy[TIn, TOut]):
     if not TYPE_CHECKING:  # the signatures are those of the base
         execute = _shortcut = tuned(StandBy.execute)
 
-    def _after(
-        self,
-        error: BaseException,
-        context: WorkflowContext | None,
-        input_data: Any,
-        began: float | None,
-        place: engine.Site | None,
-        site: engine.Site | None,
-    ) -> Coroutine[Any, Any, Any] | None:
-        began = began or 0.0
+    def _after(self, error: BaseException, failed: Failed) -> Coroutine[Any, Any, Any] | None:
+        began = failed.began or 0.0
         replaceable = isinstance(error, Exception) and _replaceable(error)
-        if place is not None and not replaceable:
-            place.went_wrong(self, began, error)
+        if failed.place is not None and not replaceable:
+            failed.place.went_wrong(self, began, error)
         if not isinstance(error, Exception):
             return None
-        around = context or fresh_context(began)
-        notes.locate(error, self, 0, around)
+        notes.locate(error, self, 0, failed.context)
         if not replaceable:
             return None
-        run = Run(self, around, None if context is None else site)
-        return self._run_on(run, input_data, [error], began)
+        run = Run(self, failed.context, failed.site)
+        return self._run_on(run, failed.input_data, [error], began)
 
     def _run_whole(
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None

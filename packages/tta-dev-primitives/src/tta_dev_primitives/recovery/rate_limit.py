@@ -10,7 +10,7 @@ from tta_dev_primitives.core.base import check_name, nested_awaitable
 from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.functions import is_async
 from tta_dev_primitives.core.run import Run
-from tta_dev_primitives.core.wrapper import StandBy, tuned, whole_step
+from tta_dev_primitives.core.wrapper import Failed, StandBy, tuned, whole_step
 from tta_dev_primitives.errors import ConfigurationError
 from tta_dev_primitives.recovery.bulkhead import deadline_of
 from tta_dev_primitives.recovery.load.gcra import Rate
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from tta_dev_primitives.core.base import AsyncTaking, SyncTaking
     from tta_dev_primitives.core.context import WorkflowContext
+    from tta_dev_primitives.errors import RateLimitedError
     from tta_dev_primitives.recovery.load.costs import Cost
 
 __all__ = ("RateLimitOptions", "RateLimitPrimitive")
@@ -175,8 +176,12 @@ class RateLimitPrimitive(StandBy[TIn, TOut]):
         if began is None or start is None:
             began = clock.now()
             deadline = deadline_of(context)
-            if deadline is None:
-                self._turn_away(place, context)
+            refused = self._refusal(place, context) if deadline is None else None
+            if refused is not None:
+                try:
+                    raise refused
+                finally:
+                    del refused  # it refers to this frame
             try:
                 await limiter.wait_for_one(deadline)
             except BaseException as error:
@@ -194,7 +199,7 @@ class RateLimitPrimitive(StandBy[TIn, TOut]):
             if type(result) in engine.unfinished:
                 await self._complete(result)
         except BaseException as error:
-            self._after(error, context, input_data, began, place, site)
+            self._after(error, Failed(context, input_data, began, place))
             raise
         else:
             if place is not None:
@@ -210,31 +215,22 @@ class RateLimitPrimitive(StandBy[TIn, TOut]):
     if not TYPE_CHECKING:  # the signatures are those of the base
         execute = _shortcut = tuned(StandBy.execute)
 
-    def _turn_away(self, place: engine.Site | None, context: WorkflowContext | None = None) -> None:
+    def _refusal(
+        self, place: engine.Site | None, context: WorkflowContext | None = None
+    ) -> RateLimitedError | None:
         began = clock.now()
         late = self._limiter.refusal()
-        if late is not None:
-            self._refuse(late, context, place, began)
+        return None if late is None else self._told(late, context, place, began)
 
     async def _complete(self, result: Any) -> None:
         if result.__class__ is CoroutineType:
             raise nested_awaitable(self._steps[0].name, result)
 
-    def _after(
-        self,
-        error: BaseException,
-        context: WorkflowContext | None,
-        input_data: Any,
-        began: float | None,
-        place: engine.Site | None,
-        site: engine.Site | None,
-    ) -> None:
-        del input_data, site
-        began = began or 0.0
-        if place is not None:
-            place.went_wrong(self, began, error)
+    def _after(self, error: BaseException, failed: Failed) -> None:
+        if failed.place is not None:
+            failed.place.went_wrong(self, failed.began or 0.0, error)
         if isinstance(error, Exception):
-            notes.locate(error, self, 0, context or fresh_context(began))
+            notes.locate(error, self, 0, failed.context)
 
     async def _followed(
         self, context: WorkflowContext | None, input_data: Any, site: engine.Site | None

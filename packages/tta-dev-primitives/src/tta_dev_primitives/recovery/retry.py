@@ -14,7 +14,7 @@ from tta_dev_primitives.core import clock, engine, notes
 from tta_dev_primitives.core.base import MISSING, nested_awaitable
 from tta_dev_primitives.core.context import fresh_context
 from tta_dev_primitives.core.run import Run
-from tta_dev_primitives.core.wrapper import StandBy, decorate_async, tuned, whole_step
+from tta_dev_primitives.core.wrapper import Failed, StandBy, decorate_async, tuned, whole_step
 from tta_dev_primitives.recovery.classification.classify import asked_to_stop
 from tta_dev_primitives.recovery.retries.attempts import Attempts
 from tta_dev_primitives.recovery.retries.options import Policy, RetryEvent
@@ -184,7 +184,7 @@ class RetryPrimitive(StandBy[TIn, TOut]):
             elif mode and self._policy.budget is not None:
                 self._policy.budget.earn()
         except BaseException as error:
-            more = self._after(error, context, input_data, began, place, site)
+            more = self._after(error, Failed(context, input_data, began, place, site))
             if more is None:
                 raise
         else:
@@ -207,20 +207,11 @@ class RetryPrimitive(StandBy[TIn, TOut]):
         if self._policy.budget is not None:
             self._policy.budget.earn()
 
-    def _after(
-        self,
-        error: BaseException,
-        context: WorkflowContext | None,
-        input_data: Any,
-        began: float | None,
-        place: engine.Site | None,
-        site: engine.Site | None,
-    ) -> Coroutine[Any, Any, Any] | None:
-        if context is None:
-            context, site = fresh_context(began or 0.0), None
-        if place is not None:
+    def _after(self, error: BaseException, failed: Failed) -> Coroutine[Any, Any, Any] | None:
+        context, input_data, began = failed.context, failed.input_data, failed.began
+        if failed.place is not None:
             engine.hide_frame(error)
-            return self._observed(context, input_data, site, began, error)
+            return self._observed(context, input_data, failed.site, began, error)
         if not isinstance(error, Exception):
             return None
         attempts = self._attempts(began)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from tta_dev_primitives.errors import CircuitOpenError, Filtered, RejectedError
 from tta_dev_primitives.recovery.classification.classify import is_failure
@@ -63,7 +63,7 @@ class Attempts:
         self._policy = policy
         self._limit = limit
         self._pauses: Pauses | None = None
-        self._past: list[tuple[int, str, float, float, str]] | None = None
+        self._past: list[tuple[int, type | None, float, float, str]] | None = None
         self._left_out = 0
         self._why = ""
         self.started: float = started
@@ -86,14 +86,14 @@ class Attempts:
         rare = isinstance(error, _TO_LOOK_THROUGH) or not isinstance(error, Exception)
         if rare and not is_failure(error):
             return None
-        failure = cast("Exception", error)
+        failure: Any = error
         policy = self._policy
         if self.number > 1 and policy.budget is not None and isinstance(error, _REJECTED):
             policy.budget.give_back()  # the retry that was granted has called nothing
         if self._exhausted() or not policy.retryable(failure):
             return None
         hint = self._hint(failure) if policy.max_hint else None
-        return self._grant(now, left, type(error).__name__, hint)
+        return self._grant(now, left, type(error), hint)
 
     def refused(self, now: float, left: float = math.inf) -> float | None:
         """Decide what follows an attempt whose result was not good enough.
@@ -105,7 +105,7 @@ class Attempts:
         Returns:
             The seconds to wait before the next attempt, or None to hand the result out.
         """
-        return None if self._exhausted() else self._grant(now, left, "a refused result", None)
+        return None if self._exhausted() else self._grant(now, left, None, None)
 
     def unused(self) -> None:
         """Give back the retry that was granted last: it is not made."""
@@ -133,7 +133,13 @@ class Attempts:
         given = find(error)
         return given if given is not None and 0 <= given < math.inf else None
 
-    def _grant(self, now: float, left: float, what: str, hint: float | None) -> float | None:
+    def _grant(
+        self, now: float, left: float, kind: type | None, hint: float | None
+    ) -> float | None:
+        """Grant another attempt, unless time or the budget forbid it.
+
+        `kind` is the class of what was raised; None where a result was refused.
+        """
         policy = self._policy
         pauses = self._pauses
         if pauses is None:
@@ -148,27 +154,26 @@ class Attempts:
         if not _test.pauses:
             delay = 0.0
         if policy.max_elapsed is not None:
-            left = min(left, policy.max_elapsed - (now - self.started))
+            own = policy.max_elapsed - (now - self.started)
+            if own < left:  # noqa: PLR1730 - `min` costs as much as all else in this line
+                left = own
         if delay + policy.min_attempt_time >= left:
             room = f"does not fit into the {max(0.0, left):.3f} s that are left"
-            self._why = f"a pause of {delay:.3f} s after {what}{told}, {room}"
+            self._why = f"a pause of {delay:.3f} s after {_shown(kind)}{told}, {room}"
             return None
         if policy.budget is not None and not policy.budget.take():
             self._why = "the retry budget is used up"
             return None
-        self._note(what, now, delay, told)
-        self.pool[0] -= 1
-        self.number += 1
-        return delay
-
-    def _note(self, what: str, now: float, delay: float, told: str) -> None:
         past = self._past
         if past is None:
             past = self._past = []
         elif len(past) >= _FIRST + _LAST:
             del past[_FIRST]
             self._left_out += 1
-        past.append((self.number, what, now, delay, told))
+        past.append((self.number, kind, now, delay, told))
+        self.pool[0] -= 1
+        self.number += 1
+        return delay
 
     def history(self, began: float) -> str:
         """Return what was tried before, one line for each attempt, for the note of the error.
@@ -177,15 +182,19 @@ class Attempts:
             began: What the times are counted from, on the clock of `started`.
         """
         lines = [
-            f"\n  attempt {number}: {what}{told}, after {max(0.0, at - began):.3f} s, "
+            f"\n  attempt {number}: {_shown(kind)}{told}, after {max(0.0, at - began):.3f} s, "
             f"then a pause of {delay:.3f} s"
-            for number, what, at, delay, told in self._past or ()
+            for number, kind, at, delay, told in self._past or ()
         ]
         if self._left_out:
             lines.insert(_FIRST, f"\n  … {self._left_out} more …")
         if self._why:
             lines.append(f"\n  no further attempt: {self._why}")
         return "".join(lines)
+
+
+def _shown(kind: type | None) -> str:
+    return "a refused result" if kind is None else kind.__name__
 
 
 class _Test:
