@@ -33,6 +33,8 @@ __all__ = ("AOF", "Load", "Tally", "failover", "killing", "restart", "stall", "u
 
 AOF = ("--appendonly", "yes", "--appendfsync", "everysec")
 """What is answered then survives the death of the server, though not that of the machine."""
+DRAIN = 0.1
+"""Replicas have read what a master that stands still has sent after so many seconds."""
 PATIENCE = 25.0
 """A message that is not done so many seconds after all has calmed down is lost."""
 
@@ -210,8 +212,15 @@ def failover(group: LocalSentinel, behind: float = 0.3) -> Event:
     """Kill the master, which its replicas have not heard for a while, and wait for another one."""
 
     async def event(_: Crew) -> float:
-        for replica in group.replicas:
-            os.kill(replica.pid, signal.SIGSTOP)
+        # Both replicas read to the same point: what only one of them has confirmed is lost if the
+        # other one is promoted, as the documents say.
+        os.kill(group.master.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(DRAIN)
+            for replica in group.replicas:
+                os.kill(replica.pid, signal.SIGSTOP)
+        finally:
+            os.kill(group.master.pid, signal.SIGCONT)
         try:
             client: Any = group.master.client()
             async with client:

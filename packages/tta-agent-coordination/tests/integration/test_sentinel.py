@@ -42,10 +42,25 @@ async def sent(coordinator: RedisMessageCoordinator, name: str) -> None:
                 return
 
 
-async def cut_off(server: RedisServer, replicas: list[RedisServer]) -> None:
-    """Let replicas hear nothing of a master any more, until they are woken."""
+async def in_step(group: LocalSentinel) -> None:
+    """Wait until both replicas have what was sent: either may be promoted."""
+    master: Any = group.master.client()
+    async with master:
+        await master.set(
+            "written", "last"
+        )  # what is waited for is what this connection has written
+        assert await master.wait(2, 5000) == 2
+
+
+def stop(replicas: list[RedisServer]) -> None:
+    """Let replicas stand still, until they are woken."""
     for replica in replicas:
         os.kill(replica.pid, signal.SIGSTOP)
+
+
+async def cut_off(server: RedisServer, replicas: list[RedisServer]) -> None:
+    """Let replicas hear nothing of a master any more, until they are woken."""
+    stop(replicas)
     client: Any = server.client()
     async with client:
         # Else the kernel would still hand over what the master has sent.
@@ -59,10 +74,14 @@ def wake(replicas: list[RedisServer]) -> None:
 
 
 async def test_what_replicas_have_confirmed_survives_the_master(group: LocalSentinel) -> None:
-    """What they have not is refused, typed, and can be sent again to the new master."""
+    """What they have not is refused, typed, and can be sent again to the new master.
+
+    Both must have it, since either may be promoted.
+    """
     async with group.client() as client:
         coordinator = RedisMessageCoordinator(client, "test", min_replicas=1, replica_timeout=0.2)
         await sent(coordinator, "confirmed")
+        await in_step(group)
         await cut_off(group.master, group.replicas)
         try:
             with pytest.raises(NotReplicatedError, match="sending them again is safe"):
@@ -79,14 +98,32 @@ async def test_what_replicas_have_confirmed_survives_the_master(group: LocalSent
     assert [one.message.message_id for one in received] == ["confirmed", "refused"]
 
 
+async def test_a_repeated_send_is_confirmed_no_sooner_than_the_first(group: LocalSentinel) -> None:
+    """Though it writes nothing more, and though its connection has written nothing before."""
+    async with group.client() as client, group.client() as other:
+        coordinator = RedisMessageCoordinator(client, "test", min_replicas=1, replica_timeout=0.2)
+        again = RedisMessageCoordinator(other, "test", min_replicas=1, replica_timeout=0.2)
+        await sent(coordinator, "before")
+        stop(group.replicas)
+        try:
+            for one in (coordinator, coordinator, again, again):
+                with pytest.raises(NotReplicatedError):
+                    await one.send_many([sample("refused")])
+        finally:
+            wake(group.replicas)
+
+        await sent(again, "refused")
+        received = await coordinator.receive_many(WRITER, 10)
+
+    assert [one.message.message_id for one in received] == ["before", "refused"]
+
+
 async def test_without_them_a_confirmed_message_can_be_lost(group: LocalSentinel) -> None:
     """As the documents say; a test, so that nobody believes otherwise."""
     async with group.client() as client:
         coordinator = RedisMessageCoordinator(client, "test")
         await coordinator.send_many([sample("passed on")])
-        master: Any = group.master.client()
-        async with master:
-            await master.wait(2, 5000)
+        await in_step(group)
         await cut_off(group.master, group.replicas)
         try:
             await coordinator.send_many([sample("not passed on")])

@@ -28,6 +28,7 @@ from tta_agent_coordination import (
     MessageMetrics,
     MetricsProtocol,
     NullMetrics,
+    QueueObserver,
     RedisAgentRegistry,
     RedisAgentTransport,
     RedisBreakerStore,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 # What users meet.
 counters: type[MetricsProtocol] = MessageMetrics
+observing: type[QueueObserver] = MessageMetrics
 nothing: type[MetricsProtocol] = NullMetrics
 described: type[Agent] = AgentDescription
 working: type[Agent] = WorkingAgent

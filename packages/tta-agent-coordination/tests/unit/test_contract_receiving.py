@@ -153,6 +153,25 @@ async def test_acknowledging_and_receiving_go_together(coordinator: StoredMailbo
     assert (await coordinator.stats(WRITER)).leased == 2
 
 
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_repeated_acknowledgment_is_known_though_the_lease_ended_long_ago(
+    coordinator: StoredMailboxes, clock: ManualClock, count: int
+) -> None:
+    """For a minute, also where nobody has asked for messages since."""
+    await coordinator.send_many([sample("a"), sample("b")])
+    tokens = [one.token for one in await coordinator.receive_many(WRITER, count, 1)]
+    clock.advance(130)
+
+    for _ in range(2):
+        assert await coordinator.ack_many([*tokens, "writer:*:none.000"]) == [True] * count + [
+            False
+        ]
+        assert await coordinator.ack_many(tokens) == [True] * count
+        clock.advance(59)
+    clock.advance(2)
+    assert await coordinator.ack_many(tokens) == [False] * count
+
+
 async def test_tokens_of_other_types_cannot_be_acknowledged_along(
     coordinator: StoredMailboxes,
 ) -> None:

@@ -74,3 +74,30 @@ def test_a_signal_wakes_a_loop_that_waits() -> None:
             bell.close()
 
     assert woken == [signal.SIGUSR1]
+
+
+def test_threads_that_have_run_workflows_leave_nothing_behind_when_they_end() -> None:
+    """No loop, and no ghost of a thread among those that `threading` knows.
+
+    Where a process was started before, asyncio looks at the thread whose loop changes.
+    """
+
+    @step
+    async def same(value: int) -> int:
+        return value
+
+    async def start_a_process() -> None:
+        process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", "")
+        await process.wait()
+
+    asyncio.run(start_a_process())
+    before = threading.enumerate()
+
+    for _ in range(3):
+        threads = [threading.Thread(target=same.run, args=(1,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert threading.enumerate() == before

@@ -7,6 +7,7 @@ It must never fail a workflow: what cannot be exported is dropped and counted.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tta_observability_integration.agents import AgentMetrics
     from tta_observability_integration.observer import OpenTelemetryObserver
     from tta_observability_integration.setup import (
         initialize_observability,
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = (
+    "AgentMetrics",
     "OpenTelemetryObserver",
     "__version__",
     "initialize_observability",
@@ -29,6 +31,7 @@ __version__: str
 
 if not TYPE_CHECKING:  # type checkers would take any name for granted
     _WHERE = {
+        "AgentMetrics": "agents",
         "OpenTelemetryObserver": "observer",
         "initialize_observability": "setup",
         "is_observability_enabled": "setup",

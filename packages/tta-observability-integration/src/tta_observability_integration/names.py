@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = (
+    "AGENT_DELIVERED",
+    "AGENT_EVENTS",
+    "AGENT_METRICS",
+    "AGENT_REFUSED",
+    "AGENT_TYPE",
     "ATTEMPT",
     "CORRELATION_ID",
     "DROPPED",
@@ -24,6 +29,7 @@ __all__ = (
     "EXCEPTION_MESSAGE",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
+    "KIND",
     "OTHER",
     "PRIMITIVE_NAME",
     "PRIMITIVE_PATH",
@@ -53,6 +59,9 @@ ATTEMPT = "tta.attempt"
 SIGNAL = "tta.signal"
 ERROR_TYPE = "error.type"
 SERVICE_NAME = "service.name"
+AGENT_TYPE = "agent.type"
+KIND = "kind"
+"""What happened to a message of an agent: the `EventKind` of `tta_agent_coordination`."""
 
 EXCEPTION_EVENT = "exception"
 EXCEPTION_TYPE = "exception.type"
@@ -114,6 +123,25 @@ DROPPED = Metric(
     unit="{item}",
     description="Telemetry that was made but not delivered, by signal and reason.",
 )
+AGENT_DELIVERED = Metric(
+    name="tta.agent.messages.delivered",
+    kind="counter",
+    unit="{message}",
+    description="Messages of agents that are in their mailbox.",
+)
+AGENT_REFUSED = Metric(
+    name="tta.agent.messages.refused",
+    kind="counter",
+    unit="{message}",
+    description="Messages of agents that were refused or could not be written.",
+)
+AGENT_EVENTS = Metric(
+    name="tta.agent.events",
+    kind="counter",
+    unit="{message}",
+    description="What happened to messages of agents, by kind and type of agent.",
+)
+AGENT_METRICS = (AGENT_DELIVERED, AGENT_REFUSED, AGENT_EVENTS)
 
 
 def label(attribute: str) -> str:

@@ -17,10 +17,11 @@ from prometheus_client.registry import Collector
 from tta_observability_integration import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client import CollectorRegistry
 
+    from tta_observability_integration.agents import AgentCounts
     from tta_observability_integration.metrics import Durations
 
 __all__ = ("MetricsEndpoint", "TelemetryCollector")
@@ -34,7 +35,8 @@ class TelemetryCollector(Collector):
     """Reads the accumulators when somebody scrapes.
 
     Args:
-        durations: What was counted.
+        durations: How long calls took.
+        agents: What happened to the messages of agents.
         dropped: Returns how many spans were lost, by reason.
         service_name: Shown in `target_info`, as OpenTelemetry's exporter does.
     """
@@ -43,10 +45,12 @@ class TelemetryCollector(Collector):
         self,
         *,
         durations: Durations,
+        agents: AgentCounts,
         dropped: Callable[[], Mapping[str, int]],
         service_name: str,
     ) -> None:
         self._durations = durations
+        self._agents = agents
         self._dropped = dropped
         self._service_name = service_name
 
@@ -55,6 +59,7 @@ class TelemetryCollector(Collector):
         yield InfoMetricFamily("target", "Target metadata")
         yield _family(names.DURATION)
         yield _family(names.DROPPED)
+        yield from map(_family, names.AGENT_METRICS)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics as they stand now."""
@@ -69,6 +74,7 @@ class TelemetryCollector(Collector):
             }
             dropped.add_sample(names.DROPPED.prometheus, labels, count)
         yield dropped
+        yield from self._collect_agents()
 
     def _collect_durations(self) -> Metric:
         name = names.DURATION.prometheus
@@ -79,6 +85,13 @@ class TelemetryCollector(Collector):
             family.add_sample(f"{name}_count", series.labels, series.buckets[-1])
             family.add_sample(f"{name}_sum", series.labels, series.total)
         return family
+
+    def _collect_agents(self) -> Iterable[Metric]:
+        families = {metric.name: _family(metric) for metric in names.AGENT_METRICS}
+        for series in self._agents.read():
+            metric = series.metric
+            families[metric.name].add_sample(metric.prometheus, series.labels, series.value)
+        return families.values()
 
 
 def _family(metric: names.Metric) -> Metric:

@@ -1,6 +1,7 @@
 """What this package needs of its neighbors, as it sees it.
 
-`tta_dev_primitives` conforms by its shape; neither side inherits from the other.
+`tta_dev_primitives` and `tta_agent_coordination` conform by their shape; neither side inherits from
+the other.
 """
 
 from __future__ import annotations
@@ -10,7 +11,16 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ("ContextLike", "PlaceLike", "RecordLike", "Redactor", "SpanContextLike", "Status")
+__all__ = (
+    "AgentEventLike",
+    "AgentIdLike",
+    "ContextLike",
+    "PlaceLike",
+    "RecordLike",
+    "Redactor",
+    "SpanContextLike",
+    "Status",
+)
 
 Status: TypeAlias = Literal["ok", "error", "cancelled", "filtered"]
 """How a call ended."""
@@ -139,6 +149,34 @@ class PlaceLike(Protocol):
     @property
     def context(self) -> ContextLike:
         """The run's context."""
+        ...
+
+
+class AgentIdLike(Protocol):
+    """The name of an agent."""
+
+    @property
+    def type(self) -> str:
+        """What kind of agent it is."""
+        ...
+
+
+class AgentEventLike(Protocol):
+    """Something happened to messages of an agent's mailbox."""
+
+    @property
+    def kind(self) -> str:
+        """What happened."""
+        ...
+
+    @property
+    def agent_id(self) -> AgentIdLike:
+        """Whose mailbox it is."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """To how many messages."""
         ...
 
 

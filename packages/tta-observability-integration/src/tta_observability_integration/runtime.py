@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tta_observability_integration import attach, names
+from tta_observability_integration import agents, attach, names
 from tta_observability_integration.observer import OpenTelemetryObserver
 from tta_observability_integration.outgoing import Outgoing
 from tta_observability_integration.settings import SetupError
@@ -42,6 +42,7 @@ class Runtime:
         self.spans: SpanPipeline | None = None
         """The way of the spans to their exporter."""
         self._durations: Durations | None = None
+        self._agents: agents.AgentCounts | None = None
         self._bridge: Bridge | None = None
         self._collector: TelemetryCollector | None = None
         scrub = settings.redact or attach.redactor()
@@ -66,8 +67,10 @@ class Runtime:
 
         registry = self.settings.registry or REGISTRY
         self._durations = durations = Durations(redact=scrub)
+        self._agents = agents.AgentCounts(redact=scrub)
         collector = TelemetryCollector(
             durations=durations,
+            agents=self._agents,
             dropped=self._dropped,
             service_name=Outgoing(scrub).text(names.SERVICE_NAME, self.settings.service_name),
         )
@@ -77,6 +80,7 @@ class Runtime:
             raise SetupError(f"the registry has metrics of our names already: {error}") from None
         self._collector = collector
         self.endpoint = MetricsEndpoint(registry, listener)
+        agents.count_in(self._agents)
 
     def _trace(self, scrub: Redactor) -> None:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - where spans are wanted
@@ -126,6 +130,7 @@ class Runtime:
         if collector is not None:
             from prometheus_client import REGISTRY  # noqa: PLC0415 - imported by then
 
+            agents.count_in(None)
             (self.settings.registry or REGISTRY).unregister(collector)
         endpoint, self.endpoint = self.endpoint, None
         if endpoint is not None:
@@ -138,6 +143,8 @@ class Runtime:
             self.spans.restart_after_fork()
         if self._durations is not None:
             self._durations.restart_after_fork()
+        if self._agents is not None:
+            self._agents.restart_after_fork()
         if self.endpoint is not None:
             self.endpoint.drop_after_fork()
             self.endpoint = None

@@ -31,7 +31,16 @@ def test_one_module_alone_knows_the_workflow_engine() -> None:
 
 def test_what_refuses_to_start_imports_no_sdk() -> None:
     """A refusal within 50 ms leaves no time for one."""
-    for name in ("__init__", "attach", "names", "observer", "protocols", "settings", "setup"):
+    for name in (
+        "__init__",
+        "agents",
+        "attach",
+        "names",
+        "observer",
+        "protocols",
+        "settings",
+        "setup",
+    ):
         assert not imported(SOURCE / f"{name}.py", top_level=True) & HEAVY, name
 
 

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from tta_observability_integration import names
+from tta_observability_integration.agents import AgentCounts
 from tta_observability_integration.metrics import Durations
 from tta_observability_integration.prometheus import MetricsEndpoint, TelemetryCollector
 
@@ -40,7 +41,12 @@ def registry() -> CollectorRegistry:
     for number in range(100):
         durations.record(f"step-{number}", "function", None, 0.1)
     registry.register(
-        TelemetryCollector(durations=durations, dropped=dict[str, int], service_name="test")
+        TelemetryCollector(
+            durations=durations,
+            agents=AgentCounts(redact=lambda _key, value: value),
+            dropped=dict[str, int],
+            service_name="test",
+        )
     )
     return registry
 

@@ -253,7 +253,7 @@ class Asking(Sending):
         try:
             await self._store.send([(mailbox, parcel)], terms)
         except MessageCoordinatorError:
-            self.metrics.inc_delivered_error(1)
+            self._refused(1)
             raise
-        self.metrics.inc_delivered_ok(1)
+        self._delivered(1)
         self._tell(EventKind.SENT, asked.sender, 1)

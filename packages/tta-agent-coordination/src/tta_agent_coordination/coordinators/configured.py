@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tta_agent_coordination.errors import ConfigurationError
 from tta_agent_coordination.interfaces import MailboxCoordinator
@@ -12,12 +13,18 @@ from tta_agent_coordination.limits import check_count, check_fraction, check_sec
 from tta_agent_coordination.metrics import NullMetrics, QueueEvent, QueueObserver
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tta_agent_coordination.coordinators.names import Mailbox
     from tta_agent_coordination.coordinators.store import MailboxStore
     from tta_agent_coordination.metrics import EventKind, MetricsProtocol
     from tta_agent_coordination.models import AgentId
 
 __all__ = ("ANNOUNCE", "Configured", "milliseconds", "moment")
+
+_log = logging.getLogger("tta_agent_coordination")
+
+T = TypeVar("T")
 
 ANNOUNCE = 60.0
 """An instance that receives is noted down as being there once in so many seconds."""
@@ -28,7 +35,8 @@ class Configured(MailboxCoordinator):
 
     Args:
         store: What keeps the mailboxes.
-        metrics: Counts deliveries; if it also has `on_event`, it hears of everything else.
+        metrics: Counts deliveries; if it also has `on_event`, it hears of everything else. What it
+            raises changes nothing of what is done with messages; the log tells of the first time.
         max_attempts: After so many deliveries without success a message is a dead letter.
         max_length: So many messages may be ready in a mailbox, and so many scheduled; None is any
             number.
@@ -42,7 +50,7 @@ class Configured(MailboxCoordinator):
         rng: Draws the jitter; give a seeded one to repeat a run.
 
     Raises:
-        ConfigurationError: An option is out of range.
+        ConfigurationError: An option is out of range, or the metrics cannot count.
     """
 
     def __init__(
@@ -61,7 +69,8 @@ class Configured(MailboxCoordinator):
         rng: random.Random | None = None,
     ) -> None:
         self._store = store
-        self.metrics: MetricsProtocol = NullMetrics() if metrics is None else metrics
+        self.metrics: MetricsProtocol = NullMetrics() if metrics is None else _check(metrics)
+        self._metrics_raised = False
         self._observer = self.metrics if isinstance(self.metrics, QueueObserver) else None
         # When instances are to be noted down next, by the loop's clock.
         self._announced: dict[Mailbox, float] = {}
@@ -77,9 +86,52 @@ class Configured(MailboxCoordinator):
         self._jitter = check_fraction("backoff_jitter", backoff_jitter)
         self._random = random.Random() if rng is None else rng  # noqa: S311 - no secret
 
+    def _delivered(self, count: int) -> None:
+        if count:
+            self._report(self.metrics.inc_delivered_ok, count)
+
+    def _refused(self, count: int) -> None:
+        if count:
+            self._report(self.metrics.inc_delivered_error, count)
+
     def _tell(self, kind: EventKind, agent_id: AgentId, count: int) -> None:
         if self._observer is not None and count:
-            self._observer.on_event(QueueEvent(kind=kind, agent_id=agent_id, count=count))
+            event = QueueEvent(kind=kind, agent_id=agent_id, count=count)
+            self._report(self._observer.on_event, event)
+
+    def _report(self, tell: Callable[[T], None], what: T) -> None:
+        # The work is done by now. Who is told that it has failed does it again, or never learns
+        # which messages are reserved for him.
+        try:
+            tell(what)
+        except Exception as error:  # noqa: BLE001 - a user's object may fail at anything
+            if not self._metrics_raised:
+                self._metrics_raised = True
+                _log.warning(
+                    "%s(%.200r) of %s raised %s; messages go on as before, but some are not "
+                    "counted. This is logged once",
+                    getattr(tell, "__name__", "a call"),
+                    what,
+                    type(self.metrics).__name__,
+                    type(error).__name__,
+                    exc_info=True,
+                )
+
+
+def _check(metrics: MetricsProtocol) -> MetricsProtocol:
+    """Return the metrics.
+
+    Raises:
+        ConfigurationError: They cannot count.
+    """
+    methods = ("inc_delivered_ok", "inc_delivered_error")
+    lacking = not all(callable(getattr(metrics, name, None)) for name in methods)
+    if lacking or isinstance(metrics, type):
+        raise ConfigurationError(
+            "metrics must be an object with inc_delivered_ok(count) and "
+            f"inc_delivered_error(count), such as MessageMetrics(), not {metrics!r:.100}"
+        )
+    return metrics
 
 
 def milliseconds(seconds: float) -> int:

@@ -47,8 +47,9 @@ class RedisMessageCoordinator(StoredMailboxes):
         backoff_jitter: Up to this share of the wait is left out, at random.
         rng: Draws the jitter.
         min_replicas: A send is confirmed only when so many replicas have it; else it raises
-            NotReplicatedError, and can be repeated. With 0, what the server had not passed on is
-            lost when it fails. Not for a cluster.
+            NotReplicatedError, and can be repeated. What is confirmed survives if one of those
+            is promoted: name as many as may be. With 0, what the server had not passed on is lost
+            when it fails. Not for a cluster.
         replica_timeout: The replicas have so many seconds, at most half of the client's
             `socket_timeout`.
 

@@ -147,7 +147,7 @@ class Sending(Configured):
             try:
                 letters = iter(await self._store.send(fitting, terms))
             except MessageCoordinatorError:
-                self.metrics.inc_delivered_error(len(pairs))
+                self._refused(len(pairs))
                 raise
         results = [
             _receipt(
@@ -166,10 +166,8 @@ class Sending(Configured):
         self, pairs: Sequence[tuple[AgentMessage, bytes]], results: Sequence[MessageResult]
     ) -> None:
         delivered = sum(result.delivered for result in results)
-        if delivered:
-            self.metrics.inc_delivered_ok(delivered)
-        if delivered < len(results):
-            self.metrics.inc_delivered_error(len(results) - delivered)
+        self._delivered(delivered)
+        self._refused(len(results) - delivered)
         if self._observer is not None:
             kinds = [
                 EventKind.REJECTED

@@ -171,7 +171,7 @@ class MailboxState:
         held = self._leased.pop(name, None)
         if held is None:
             return self._settled.get(f"A{name}", 0) > now
-        self._settled[f"A{name}"] = held[1] + REMEMBER
+        self._settled[f"A{name}"] = max(held[1], now) + REMEMBER
         self._ready.release(held[0])
         return True
 

@@ -87,7 +87,9 @@ class LoopOfThread:
     """The event loop of a thread's `run` calls, closed when the thread or the program ends."""
 
     def __init__(self) -> None:
-        self._runner = asyncio.Runner()
+        # By a factory: else it would be set as the thread's loop, and to unset that when the thread
+        # has ended can bring a ghost of the thread into being.
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
         self._bell: Bell | None = None
         if threading.current_thread() is threading.main_thread():
             if sys.platform != "win32":
