@@ -46,9 +46,7 @@ async def in_step(group: LocalSentinel) -> None:
     """Wait until both replicas have what was sent: either may be promoted."""
     master: Any = group.master.client()
     async with master:
-        await master.set(
-            "written", "last"
-        )  # what is waited for is what this connection has written
+        await master.set("last", "written")  # WAIT is about what its own connection has written
         assert await master.wait(2, 5000) == 2
 
 
