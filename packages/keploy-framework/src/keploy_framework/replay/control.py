@@ -10,13 +10,14 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import threading
 from contextlib import suppress
-from multiprocessing.connection import Client, Listener
+from multiprocessing.connection import Listener
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from keploy_framework.recording.sink import failure_of
 
@@ -162,9 +163,13 @@ class Control:
         listener, self._listener = self._listener, None
         if listener is None:
             return
-        # Closing a socket does not wake who waits at it.
-        with suppress(OSError, EOFError):
-            Client(listener.address, authkey=self._key).close()
+        # Closing a socket does not wake who waits at it. No words are exchanged: who accepts may be
+        # gone by now, and nobody would answer.
+        address: Any = listener.address
+        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        with suppress(OSError), socket.socket(family) as waking:
+            waking.settimeout(_PATIENCE)
+            waking.connect(address)
         listener.close()
         with self._lock:
             connections, self._open = self._open, set()

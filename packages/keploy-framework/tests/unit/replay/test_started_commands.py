@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.connection import Client
 from typing import TYPE_CHECKING, Any
 
@@ -96,3 +97,22 @@ def test_a_call_that_cannot_be_answered_ends_and_is_told() -> None:
     assert list(control.trouble) == [
         "a call was not answered: builtins.ValueError: the recordings cannot be read"
     ]
+
+
+def test_who_closes_waits_for_nobody_who_has_gone() -> None:
+    """The thread that accepts may see the end by itself, before it is woken."""
+    control = Control(turn_calls=True, freeze=False)
+    control.start()
+    listener, control._listener = control._listener, None  # pyright: ignore[reportPrivateUsage] - the moment between two of its steps
+    assert listener is not None
+    assert control._thread is not None  # pyright: ignore[reportPrivateUsage] - as above
+    with suppress(OSError, EOFError):
+        Client(listener.address, authkey=control._key).close()  # pyright: ignore[reportPrivateUsage] - as above
+    control._thread.join(10)  # pyright: ignore[reportPrivateUsage] - as above
+    control._listener = listener  # pyright: ignore[reportPrivateUsage] - as above
+
+    closing = threading.Thread(target=control.close, daemon=True)
+    closing.start()
+    closing.join(10)
+
+    assert not closing.is_alive()
