@@ -471,6 +471,7 @@ async def test_a_step_that_forgot_an_await_is_not_done() -> None:
 async def test_a_step_that_streams_is_refused() -> None:
     """Its stream would be read when the saga is over."""
     ledger = Ledger()
+    streams: list[Any] = []
 
     async def letters() -> Any:
         async def each(text: str) -> AsyncIterator[str]:
@@ -478,11 +479,13 @@ async def test_a_step_that_streams_is_refused() -> None:
 
         from tta_dev_primitives import StreamPrimitive
 
-        return await StreamPrimitive(each).execute("abc")
+        streams.append(await StreamPrimitive(each).execute("abc"))
+        return streams[0]
 
     with pytest.raises(ConfigurationError, match="letters"):
         await ledger.saga(1).add_step(letters).execute(0)
     assert ledger.log[-1] == ("undo 1", 1)
+    await streams[0].aclose()  # else its records come when it is collected, to another test
 
 
 async def test_keys_are_those_of_the_step_and_differ_between_runs() -> None:
