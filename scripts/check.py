@@ -15,7 +15,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,10 @@ LOWEST_PYTHON = "3.11"
 # since packages/conftest.py puts what takes long first.
 PROCESSES = str(min((os.cpu_count() or 1) + 1, 8))
 PARALLEL = ("-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder")
+
+LIMIT = 20 * 60
+"""A check that is not over after so many seconds has failed: pytest-xdist can wait for ever for a
+process that has crashed."""
 
 # Where a suite is run once more in another environment, what takes long is not repeated.
 AGAIN = (*PARALLEL, "-m", "not slow", "--hypothesis-profile", "again")
@@ -107,18 +111,26 @@ class Session:
     def run(self, label: str, *command: str | Path, cwd: Path = ROOT) -> bool:
         """Run a check; its output is shown only if it fails."""
         started = time.monotonic()
-        done = subprocess.run(
+        with subprocess.Popen(
             [str(part) for part in command],
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
-        )
+            start_new_session=True,  # so that all of it can be ended
+        ) as process:
+            try:
+                output, over = process.communicate(timeout=LIMIT)[0], True
+            except subprocess.TimeoutExpired:
+                output, over = end(process), False
+            except BaseException:
+                end(process)
+                raise
         took = f"{time.monotonic() - started:.1f} s"
-        if done.returncode:
-            self.fail(f"{label} (exit {done.returncode}, {took})", done.stdout)
+        if not over or process.returncode:
+            how = f"exit {process.returncode}" if over else "ended, since it was not over"
+            self.fail(f"{label} ({how}, {took})", output)
             return False
 
         print(f"  ok      {label} ({took})", flush=True)
@@ -150,6 +162,16 @@ class Session:
             if ok:
                 self.fail(label, "pytest wrote no report")
         return []
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    """Interrupt a command and all that it has started; kill what resists. Return what it said."""
+    for number, patience in ((signal.SIGINT, 30), (signal.SIGKILL, 30)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=patience)[0]
+    return "(what it said cannot be read)"
 
 
 def isolated(package: Package, *options: str) -> list[str]:

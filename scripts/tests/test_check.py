@@ -1,10 +1,12 @@
 """The gate tells the truth: about counts, about failures, about what it did not run."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+import check
 from check import Counts, Session, files_with_skips, main, read_counts
 from workspace import ROOT, packages
 
@@ -96,3 +98,23 @@ def test_an_unknown_name_is_a_usage_error(
         main(arguments)
 
     assert arguments[-1] in capsys.readouterr().err
+
+
+def test_a_check_that_hangs_is_ended_with_all_that_it_has_started(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """And what it has said by then is shown."""
+    monkeypatch.setattr(check, "LIMIT", 1)
+    session = Session(packages=packages())
+    child = "import os, time; print('waiting', os.getpid(), flush=True); time.sleep(600)"
+    (tmp_path / "parent.py").write_text(
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {child!r}])\n", "utf-8"
+    )
+
+    assert not session.run("hangs", sys.executable, tmp_path / "parent.py")
+
+    told = capfd.readouterr().out
+    assert "FAILED  hangs (ended, since it was not over" in told
+    number = int(told.partition("waiting ")[2].split()[0])
+    with pytest.raises(ProcessLookupError):
+        os.kill(number, 0)
