@@ -172,6 +172,29 @@ async def test_a_repeated_acknowledgment_is_known_though_the_lease_ended_long_ag
     assert await coordinator.ack_many(tokens) == [False] * count
 
 
+@pytest.mark.parametrize("how", ["failed", "given back", "run out"])
+async def test_what_has_ended_otherwise_is_never_acknowledged(
+    coordinator: StoredMailboxes, clock: ManualClock, how: str
+) -> None:
+    """However long ago that was, and however long the lease would have lasted."""
+    await coordinator.send_many([sample("a")])
+    received = await coordinator.receive(WRITER, 5 if how == "run out" else 300)
+    assert received is not None
+    if how == "failed":
+        assert await coordinator.nack(WRITER, received.token)
+    elif how == "given back":
+        assert await coordinator.give_back(WRITER, received.token)
+    else:
+        clock.advance(5)
+        assert await coordinator.receive(WRITER, 1000) is not None
+
+    for n in range(16):
+        assert not await coordinator.ack(WRITER, received.token)
+        clock.advance(29)
+        await coordinator.send_many([sample(f"{n}")])  # others go on, and what is old is forgotten
+        await coordinator.receive_many(WRITER, 9, 1000)
+
+
 async def test_tokens_of_other_types_cannot_be_acknowledged_along(
     coordinator: StoredMailboxes,
 ) -> None:

@@ -39,7 +39,7 @@ if mode == 'leased' then
       sound(box, head.key)
       call('HDEL', box.h, token)
       call('ZREM', box.t, 'L' .. token)
-      settled(box, { ms(now), 'W' .. token })
+      settled(box, 'W', { token })
       release(box, head.key)
       return done()
     end

@@ -22,7 +22,7 @@ local function due(box, most)
       call('HDEL', table, name)
       if leased then
         lost = lost + 1
-        ended[2 * lost - 1], ended[2 * lost] = ms(now), 'X' .. name
+        ended[lost] = name
       end
     end
     if head and leased then
@@ -46,7 +46,7 @@ local function due(box, most)
       dead = dead + 1
     end
   end
-  if lost > 0 then settled(box, ended) end
+  if lost > 0 then settled(box, 'X', ended) end
   for i = #back, 1, -1 do -- the last first, so that the first is at the head in the end
     push(box, back[i][1], back[i][2], 'LPUSH')
   end

@@ -29,7 +29,7 @@ for _, box in ipairs(box_of) do
     else
       call('HDEL', box.h, ARGV[i])
       call('ZREM', box.t, 'L' .. ARGV[i])
-      settled(box, { ms(now), 'B' .. ARGV[i] })
+      settled(box, 'B', { ARGV[i] })
       local head = read(entry)
       head.attempts = head.attempts - 1
       push(box, head.level, write(head, entry), 'LPUSH')

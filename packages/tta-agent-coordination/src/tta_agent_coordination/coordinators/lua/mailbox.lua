@@ -247,9 +247,15 @@ local function close(box, request)
   note_down(box, now, 'NX', { ms(now), request .. '.000' })
 end
 
--- Remembers how deliveries ended, so that a repeated call gets the same answer.
-local function settled(box, members)
-  note_down(box, now, 'NX', members)
+-- Remembers how deliveries ended, so that a repeated call gets the same answer. That is known as long as
+-- their tokens are, from now on: one that was issued and has no such mark was acknowledged.
+local function settled(box, how, tokens)
+  local members = {}
+  for _, token in ipairs(tokens) do
+    members[#members + 1], members[#members + 2] = ms(now), how .. token
+    members[#members + 1], members[#members + 2] = ms(now), token
+  end
+  note_down(box, now, 'CH', members)
 end
 
 local function is_recent(at)

@@ -12,7 +12,7 @@ local head = read(entry)
 sound(box, head.key)
 call('HDEL', box.h, token)
 call('ZREM', box.t, 'L' .. token)
-settled(box, { ms(now), 'N' .. token })
+settled(box, 'N', { token })
 if head.attempts >= most then entry = uncount(box, head, entry) end
 if failure == 'permanent' or head.attempts >= most then
   bury(box, entry, failure, error)
