@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -37,6 +39,58 @@ class TestMessageMetrics(MetricsContract[MessageMetrics]):
 
     def read_counts(self, metrics: MessageMetrics) -> dict[str, int]:
         return dict(metrics.snapshot())
+
+
+class Unfit(MessageMetrics):
+    """What an implementation may get wrong, one at a time."""
+
+    def __init__(self, fault: str) -> None:
+        super().__init__()
+        self._fault = fault
+
+    def inc_delivered_ok(self, count: int) -> Any:
+        main = threading.current_thread() is threading.main_thread()
+        if self._fault == "fails in threads" and not main:
+            raise RuntimeError("no event loop in this thread")
+        if self._fault == "waits":
+            time.sleep(0.002)
+        super().inc_delivered_ok(1 if self._fault == "counts calls" else count)
+        return self._later() if self._fault == "is async" else None
+
+    async def _later(self) -> None:
+        raise AssertionError("nobody awaits it")
+
+
+class UnfitContract(MetricsContract[MessageMetrics]):
+    """Not collected: its checks are called below."""
+
+    __test__ = False
+
+    def __init__(self, fault: str) -> None:
+        self._fault = fault
+
+    def make_metrics(self) -> MessageMetrics:
+        return Unfit(self._fault)
+
+    def read_counts(self, metrics: MessageMetrics) -> dict[str, int]:
+        return dict(metrics.snapshot())
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "told"),
+    [
+        ("fails in threads", "test_threads_lose_nothing", "in a thread: .*no event loop"),
+        ("waits", "test_a_call_returns_at_once", "takes .* ms; count in memory"),
+        ("counts calls", "test_counts_add_up", "delivered_ok is 3, not"),
+        ("is async", "test_zero_is_allowed", "returned <coroutine .*nobody awaits it"),
+    ],
+)
+def test_the_contract_tells_what_an_implementation_gets_wrong(
+    fault: str, check: str, told: str
+) -> None:
+    """In the words of who has to mend it."""
+    with pytest.raises(AssertionError, match=told):
+        getattr(UnfitContract(fault), check)()
 
 
 class Broken:
