@@ -311,6 +311,18 @@ def resending() -> type[Resending]:
 
 
 @pytest.fixture
+def prefix() -> str:
+    """What the keys of a test begin with."""
+    return f"test:{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def late(client: Any, clock: ManualClock) -> Resending:
+    """The test's client, so that its calls may arrive once more, late."""
+    return Resending(client, clock)
+
+
+@pytest.fixture
 def clock() -> ManualClock:
     """The time that the coordinators of a test live in."""
     return ManualClock()

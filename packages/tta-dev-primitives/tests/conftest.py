@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from blockbuster import blockbuster_ctx
 
+from tta_dev_primitives.core import engine
+from tta_dev_primitives.observability import metrics
 from tta_dev_primitives.testing import preserved_observers
 
 
@@ -29,3 +31,13 @@ def observers_as_before() -> Iterator[None]:
     """Put process-wide observers back, so that no test hears what another one installed."""
     with preserved_observers():
         yield
+
+
+@pytest.fixture(params=["off", "recorder"])
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways in which most programs run, with nothing counted yet."""
+    monkeypatch.setattr(metrics, "_recorder", metrics.MetricsRecorder())
+    metrics.enable_observability()
+    if request.param == "off":
+        engine.silence()
+    return str(request.param)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import uuid
 from collections.abc import AsyncIterator, Awaitable
 from typing import Any, cast
 
@@ -43,11 +42,6 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Any]:
     made: Any = redis_server.client()
     yield made
     await made.aclose()
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"test:{uuid.uuid4().hex}"
 
 
 async def broken() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import uuid
 from typing import Any
 
 import pytest
@@ -21,12 +20,6 @@ from tta_agent_coordination import (
 from tta_agent_coordination.coordinators.base import StoredMailboxes
 from tta_agent_coordination.coordinators.sync import SyncSender
 from tta_agent_coordination.testing import ASKER, WRITER, RedisServer, sample
-
-
-@pytest.fixture
-def prefix() -> str:
-    """A prefix of the test's own."""
-    return f"test:{uuid.uuid4().hex}"
 
 
 async def check(sender: SyncSender, coordinator: StoredMailboxes) -> None:

@@ -6,8 +6,6 @@ the subject of a file of its own.
 """
 
 import asyncio
-import uuid
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
@@ -28,17 +26,6 @@ from tta_agent_coordination.coordinators.store import Claim, Terms
 from tta_agent_coordination.testing import WRITER, ManualClock, sample
 
 pytestmark = pytest.mark.parametrize("client", ["fakeredis", "redis"], indirect=True)
-
-
-@pytest.fixture
-def late(client: Any, clock: ManualClock, resending: Callable[[Any, ManualClock], Any]) -> Any:
-    """A client whose calls may arrive once more, late."""
-    return resending(client, clock)
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"test:{uuid.uuid4().hex}"
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ A client that has waited too long sends a call once more, and a server may come 
 last, up to a minute later, when the client has had its answer and made other calls.
 """
 
-import uuid
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -28,17 +26,6 @@ TERMS = BreakerTerms(
 )
 
 pytestmark = pytest.mark.parametrize("client", ["fakeredis", "redis"], indirect=True)
-
-
-@pytest.fixture
-def late(client: Any, clock: ManualClock, resending: Callable[[Any, ManualClock], Any]) -> Any:
-    """A client whose calls may arrive once more, late."""
-    return resending(client, clock)
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"test:{uuid.uuid4().hex}"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -37,12 +36,6 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Any]:
     made: Any = redis_server.client()
     yield made
     await made.aclose()
-
-
-@pytest.fixture
-def prefix() -> str:
-    """A prefix of the test's own."""
-    return f"test:{uuid.uuid4().hex}"
 
 
 async def keys(client: Any, prefix: str) -> set[str]:

@@ -34,12 +34,6 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Any]:
     await made.aclose()
 
 
-@pytest.fixture
-def prefix() -> str:
-    """A prefix of the test's own."""
-    return f"test:{uuid.uuid4().hex}"
-
-
 async def keys(client: Any, prefix: str) -> set[bytes]:
     """Return all keys of a prefix."""
     return {key async for key in client.scan_iter(f"{{{prefix}:*", count=1000)}

@@ -1,6 +1,5 @@
 """The stores for other packages: what they are without the core package, and their keys."""
 
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -40,11 +39,6 @@ async def client(redis_server: RedisServer) -> AsyncIterator[Any]:
     """A client of the real server."""
     async with redis_server.client() as made:
         yield made
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"test:{uuid.uuid4().hex}"
 
 
 async def test_an_entry_is_one_key_of_its_own_that_the_server_forgets(

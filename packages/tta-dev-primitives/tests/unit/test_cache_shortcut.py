@@ -6,33 +6,19 @@ import asyncio
 import copy
 import pickle
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tta_dev_primitives import Sequential, WorkflowContext
-from tta_dev_primitives.core import engine
 from tta_dev_primitives.errors import NestedAwaitableError, ReentryError
-from tta_dev_primitives.observability import collect_records, metrics
-from tta_dev_primitives.observability.metrics import enable_observability, get_metrics
+from tta_dev_primitives.observability import collect_records
+from tta_dev_primitives.observability.metrics import get_metrics
 from tta_dev_primitives.performance import CachePrimitive, MemoryStore
 from tta_dev_primitives.performance.flights import leading
 from tta_dev_primitives.performance.keys import LONGEST
-from tta_dev_primitives.testing.observing import preserved_observers
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
-
-
-@pytest.fixture(autouse=True, params=["off", "recorder"])
-def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
-    """Both ways in which most programs run, with nothing counted yet."""
-    monkeypatch.setattr(metrics, "_recorder", metrics.MetricsRecorder())
-    with preserved_observers():
-        enable_observability()
-        if request.param == "off":
-            engine.silence()
-        yield request.param
+pytestmark = pytest.mark.usefixtures("mode")
 
 
 async def echo(value: Any) -> Any:

@@ -25,13 +25,11 @@ from tta_dev_primitives import (
 from tta_dev_primitives.core import engine
 from tta_dev_primitives.core.base import as_primitive
 from tta_dev_primitives.errors import NestedAwaitableError
-from tta_dev_primitives.observability import metrics
-from tta_dev_primitives.observability.metrics import enable_observability, get_metrics
+from tta_dev_primitives.observability.metrics import get_metrics
 from tta_dev_primitives.recovery import Rate, RateLimitPrimitive, RetryBudget
-from tta_dev_primitives.testing.observing import preserved_observers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
+    from collections.abc import AsyncIterator, Callable
 
     from tta_dev_primitives.core.record import Record
 
@@ -54,15 +52,7 @@ WRAPPERS: dict[str, Callable[[Any], WorkflowPrimitive[Any, Any]]] = {
 each = pytest.mark.parametrize("kind", WRAPPERS)
 
 
-@pytest.fixture(autouse=True, params=["off", "recorder"])
-def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Generator[str]:
-    """Both ways in which most programs run, with nothing counted yet."""
-    monkeypatch.setattr(metrics, "_recorder", metrics.MetricsRecorder())
-    with preserved_observers():
-        enable_observability()
-        if request.param == "off":
-            engine.silence()
-        yield request.param
+pytestmark = pytest.mark.usefixtures("mode")
 
 
 async def echo(value: Any) -> Any:
