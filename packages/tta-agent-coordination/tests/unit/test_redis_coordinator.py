@@ -372,3 +372,18 @@ async def test_the_callers_client_stays_open(client: Any, prefix: str) -> None:
         pass
 
     assert await client.ping()
+
+
+async def test_any_number_of_reservations_is_renewed_and_settled_in_one_call(
+    client: Any, prefix: str
+) -> None:
+    """What a script hands to one command is bounded, what a caller hands to us is not."""
+    coordinator = RedisMessageCoordinator(client, prefix, max_length=None)
+    await coordinator.send_many(sample(f"{n}") for n in range(9000))
+    tokens = [
+        one.token for _ in range(9) for one in await coordinator.receive_many(WRITER, 1000, 60)
+    ]
+
+    assert await coordinator.extend_many(tokens, 90) == [True] * 9000
+    assert await coordinator.give_back_many(WRITER, tokens[:4500]) == 4500
+    assert await coordinator.ack_many(tokens) == [False] * 4500 + [True] * 4500
