@@ -72,6 +72,15 @@ def read_counts(report: Path) -> Counts:
     return counts
 
 
+def failed_tests(report: Path) -> list[str]:
+    """Return the tests that failed by a JUnit report, or could not be imported."""
+    return [
+        "::".join(filter(None, (case.get("classname"), case.get("name"))))
+        for case in ET.parse(report).getroot().iter("testcase")  # noqa: S314 - as above
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
+
+
 def files_with_skips(report: Path) -> list[Path]:
     """Return the files of which a JUnit report says that a test in them, or all, was skipped."""
     found: set[Path] = set()
@@ -92,7 +101,7 @@ class Session:
     Attributes:
         packages: The packages to look at.
         python: Minor version that the packages are tested on alone; the workspace's own by default.
-        failures: What failed, in order.
+        failures: What failed, in order; below a run of pytest, its tests that did.
         tested: Sum over all runs of pytest.
         ran_tests: Whether pytest ran at all.
     """
@@ -158,6 +167,8 @@ class Session:
                 counts = read_counts(report)
                 self.tested.add(counts)
                 print(f"          {counts}", flush=True)
+                # Once more at the end, where a log that was cut short still shows them.
+                self.failures += [f"    {name}" for name in failed_tests(report)]
                 return files_with_skips(report)
             if ok:
                 self.fail(label, "pytest wrote no report")
@@ -246,23 +257,42 @@ def unit(session: Session) -> None:
     session.pytest(label, *PARALLEL, *folders, through=())
 
 
-def other_pythons(session: Session) -> None:
-    """The whole suite on every other supported Python that this machine has."""
-    found: dict[str, str] = {}
+def newest(session: Session) -> None:
+    """The whole suite on the newest supported Python that this machine has."""
+    if found := other_pythons():
+        together(session, *found[-1])
+
+
+def between(session: Session) -> None:
+    """The whole suite on the supported Pythons between the workspace's own and the newest.
+
+    Only by name, or with `all`: what works on the oldest and on the newest seldom fails between
+    them, and the workflows run every Python at every change.
+    """
+    for version, interpreter in other_pythons()[:-1]:
+        together(session, version, interpreter)
+
+
+def other_pythons() -> list[tuple[str, str]]:
+    """Return the other supported versions and their interpreters; say which are absent."""
+    found: list[tuple[str, str]] = []
     for version in pythons.SUPPORTED:
         if version == pythons.CURRENT:
             continue
         if there := pythons.find(version):
-            found[version] = there
+            found.append((version, there))
         else:
             print(
                 f"  absent  Python {version}: no interpreter here that runs, not tested", flush=True
             )
-    for version, interpreter in found.items():
-        through = (UV, "run", "--isolated", "--locked", "--quiet", "--python", interpreter)
-        folders = [package.tests for package in session.packages]
-        label = f"all packages together, Python {version}"
-        session.pytest(label, *AGAIN, *folders, through=through)
+    return found
+
+
+def together(session: Session, version: str, interpreter: str) -> None:
+    """Run the suites of all packages on another Python."""
+    through = (UV, "run", "--isolated", "--locked", "--quiet", "--python", interpreter)
+    folders = [package.tests for package in session.packages]
+    session.pytest(f"all packages together, Python {version}", *AGAIN, *folders, through=through)
 
 
 def alone(session: Session) -> None:
@@ -423,14 +453,15 @@ STAGES: dict[str, Callable[[Session], None]] = {
     "types": types,
     "docs": docs,
     "unit": unit,
-    "pythons": other_pythons,
+    "newest": newest,
+    "between": between,
     "alone": alone,
     "lowest": lowest,
     "wheels": wheels,
 }
 
 
-ALWAYS = tuple(name for name in STAGES if name != "alone")
+ALWAYS = tuple(name for name in STAGES if name not in {"between", "alone"})
 
 
 @contextmanager
@@ -456,7 +487,7 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "stages", nargs="*", metavar="STAGE", help="see below; all but alone by default"
+        "stages", nargs="*", metavar="STAGE", help="see below; all but between and alone by default"
     )
     parser.add_argument("--package", action="append", default=[], help="only this package")
     parser.add_argument("--python", help="minor version for the stages `alone` and `lowest`")
