@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import check
+import pythons
 from check import Counts, Session, files_with_skips, main, read_counts
 from workspace import ROOT, packages
 
@@ -110,8 +111,8 @@ def test_the_newest_python_is_set_apart_from_those_between(
 ) -> None:
     """Each runs once; what is absent is told."""
     versions = {"3.12": "/twelve", "3.13": "/thirteen"}
-    monkeypatch.setattr(check.pythons, "CURRENT", "3.11")
-    monkeypatch.setattr(check.pythons, "find", versions.get)
+    monkeypatch.setattr(pythons, "CURRENT", "3.11")
+    monkeypatch.setattr(pythons, "find", versions.get)
     ran: list[tuple[str, str]] = []
 
     def together(_: Session, version: str, interpreter: str) -> None:
