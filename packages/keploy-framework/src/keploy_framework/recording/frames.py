@@ -237,7 +237,7 @@ def close_frame(code: int, reason: str = "", *, mask: bytes = b"") -> bytes:
     """Return a close; ``reason`` is cut to what fits. 1005 stands for a close without a code."""
     if code == _NO_STATUS:
         return frame(_CLOSE, b"", mask=mask)
-    text = reason.encode("utf-8")[:123].decode("utf-8", "ignore").encode("utf-8")
+    text = reason.encode("utf-8", "replace")[:123].decode("utf-8", "ignore").encode("utf-8")
     return frame(_CLOSE, code.to_bytes(2, "big") + text, mask=mask)
 
 

@@ -39,6 +39,7 @@ _ID_END: Final = re.compile(
 )
 _SEPARATORS: Final = re.compile(r"[\s,;=&?\"'<>()]+")
 _AT_CHANCE: Final = re.compile(r"(?=.*[0-9])[A-Za-z0-9._~+/=:-]+")
+_HALF: Final = re.compile(r"[\ud800-\udfff]")  # of a surrogate pair: no request can carry it
 _PLAIN_HEADERS: Final = frozenset(
     {
         "accept",
@@ -229,7 +230,7 @@ def _json_values(body: bytes, before: tuple[str | int, ...]) -> Iterator[Seen]:
             yield Seen(value.text, place, name)
         elif isinstance(value, str):
             count += 1
-            if len(value) <= _LONGEST:
+            if len(value) <= _LONGEST and not _HALF.search(value):
                 yield Seen(value, place, name)
         elif isinstance(value, list):
             numbered = list(enumerate(value))[:_MOST]

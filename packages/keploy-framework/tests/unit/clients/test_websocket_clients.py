@@ -56,11 +56,11 @@ def url() -> Iterator[str]:
 
     thread = threading.Thread(target=asyncio.run, args=(run(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     port, loop, over = found
     yield f"ws://127.0.0.1:{port}/chat?room=1"
     loop.call_soon_threadsafe(over.set)
-    thread.join(10)
+    thread.join(60)
 
 
 def _with_websockets(url: str) -> list[Any]:
@@ -220,6 +220,32 @@ def test_a_secure_conversation_needs_no_certificate_to_be_answered(recordings: A
         assert connection.recv() == "hello"
 
 
+@pytest.mark.parametrize("code", [None, 1000])
+def test_text_that_is_no_unicode_is_played_as_it_came(code: int | None, recordings: Any) -> None:
+    """A peer may send half a surrogate pair: the client refuses it, as it did the peer's."""
+    exchange = Exchange(
+        id="1",
+        direction=Direction.OUTBOUND,
+        request=Request("GET", "ws://recorded.invalid/a"),
+        response=Response(101, "Switching Protocols", (("Sec-WebSocket-Accept", "old"),)),
+        started_at=0,
+        ended_at=0,
+        messages=(Message(0.0, "server", "\ud800", code),),
+    )
+
+    with (
+        blocked_network(),
+        install(responder=recordings(exchange)),
+        websockets.sync.client.connect(exchange.request.url) as connection,
+        pytest.raises(websockets.exceptions.ConnectionClosed) as caught,
+    ):
+        connection.recv()
+
+    closed = caught.value.sent if code is None else caught.value.rcvd
+    assert closed is not None
+    assert closed.code == (code or 1007)  # RFC 6455, 7.4.1: data that is not of its type
+
+
 def test_no_thread_outlives_an_answered_conversation(url: str, recordings: Any) -> None:
     """The thread that plays a recording ends with the connection."""
     recorder = MemoryRecorder()
@@ -229,7 +255,7 @@ def test_no_thread_outlives_an_answered_conversation(url: str, recordings: Any) 
         _with_threads(url)
     for thread in threading.enumerate():
         if thread.name == "keploy-answer":
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import Response as Plain
 from starlette.routing import Route
 
 from keploy_framework.model import Direction, Exchange, Piece, Request
@@ -228,3 +229,31 @@ def test_any_bytes_can_be_looked_through(body: bytes, text: str) -> None:
         "POST", f"http://h/{text}", (("x-a", text), ("content-type", "application/json")), body
     )
     chained([exchange(0, asked, body), exchange(1, asked, body)])
+
+
+async def test_half_a_surrogate_pair_for_a_value_ends_no_replay(
+    folder: Path, record: Record
+) -> None:
+    """No request can carry it: what needs it asks with the recorded one."""
+    refs = [b'{"ref": "4f5a6b7c8d9e"}', b'{"ref": "\\ud800"}']
+
+    def server(body: bytes) -> Starlette:
+        async def login(_: Asked) -> Response:
+            return Plain(body, media_type="application/json")
+
+        async def use(request: Asked) -> Response:
+            said = request.url.query + (await request.body()).decode()
+            return Plain(said.replace("4f5a6b7c8d9e", "known"), media_type="text/plain")
+
+        return Starlette(routes=[Route("/login", login), Route("/use", use, methods=["POST"])])
+
+    async def talk(client: httpx.AsyncClient) -> None:
+        ref = (await client.get("/login")).json()["ref"]
+        await client.post("/use", params={"ref": ref})
+        await client.post("/use", json={"ref": ref})
+        await client.post("/use", data={"ref": ref})
+        await client.post("/use", content=ref, headers={"X-Ref": ref})
+
+    await record(server(refs[0]), talk)
+    results = await replay(server(refs[1]), folder)
+    assert [case.status for case in results.test_cases] == ["FAILED", *["PASSED"] * 4]

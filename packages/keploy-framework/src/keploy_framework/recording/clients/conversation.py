@@ -243,7 +243,9 @@ def _message(message: Message) -> bytes:
     data = message.data
     if message.close_code is not None:
         return close_frame(message.close_code, data if isinstance(data, str) else "")
-    return frame(TEXT, data.encode()) if isinstance(data, str) else frame(BINARY, data)
+    if isinstance(data, str):
+        return frame(TEXT, data.encode("utf-8", "surrogatepass"))  # as it came, sound or not
+    return frame(BINARY, data)
 
 
 def accept_value(key: str) -> str:
