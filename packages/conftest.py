@@ -24,10 +24,19 @@ settings.register_profile("again", settings.get_profile("busy"), max_examples=20
 settings.load_profile("busy")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with files that have slow tests: last, one would run while other processes idle."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with files that have slow tests: last, one would run while other processes idle.
+
+    A few examples are enough for state machines as well, where they are run once more.
+    """
     long = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in long)
+    if config.getoption("--hypothesis-profile") == "again":
+        few = settings.get_profile("again").max_examples
+        for case in {getattr(item, "cls", None) for item in items}:
+            own = getattr(case, "settings", None)
+            if isinstance(own, settings) and own.max_examples > few:
+                setattr(case, "settings", settings(own, max_examples=few))  # noqa: B010 - of whichever class
 
 
 @settings(max_examples=1, database=None)

@@ -478,6 +478,8 @@ def main(arguments: Sequence[str]) -> int:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # Started in the background by a shell; the programs that the tests interrupt inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Else each process of a new environment would compile all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser(
         prog="./scripts/test",
         description="Runs every check and every test, or only the stages that are named.",

@@ -116,6 +116,7 @@ async def _measured(
     port: int, effort: Effort, parts: Sequence[str], contenders: Sequence[Contender]
 ) -> tuple[list[Goal], Results]:
     meter = Meter(port)
+    apart = gc.get_freeze_count()
     gc.collect()
     gc.freeze()  # what the peers' imports left is not to be walked in every block
     try:
@@ -127,7 +128,8 @@ async def _measured(
             _tell(name)
             goals += await measure(meter, port, effort)
     finally:
-        gc.unfreeze()
+        if not apart:  # else whoever did that would walk again what he has set apart
+            gc.unfreeze()
         meter.close()
     return sorted(goals, key=lambda goal: _number(goal.key)), results
 

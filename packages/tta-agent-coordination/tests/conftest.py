@@ -5,13 +5,14 @@ and a real server (started here, on a free port), the latter also with every scr
 client does that lost a reply. With `TTA_REDIS_CLUSTER=1` also over TLS, by an account with no more
 rights than needed; over a Sentinel; over a cluster of three nodes. `valkey-server` is tested where
 it is installed, and `TTA_REDIS_SERVERS=path,...` adds further server programs.
+
+All fixtures that several files share stand here, which makes it a long file.
 """
 
 import logging
 import os
 import re
 import shutil
-import socket
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterator
@@ -26,10 +27,17 @@ import pytest
 from blockbuster import blockbuster_ctx
 from redis.asyncio import Redis
 
-from tta_agent_coordination import InMemoryMessageCoordinator, RedisMessageCoordinator
+from tta_agent_coordination import InMemoryMessageCoordinator, RedisMessageCoordinator, tasks
+from tta_agent_coordination.coordinators import consumer, redis_receiver
 from tta_agent_coordination.coordinators.base import StoredMailboxes
 from tta_agent_coordination.coordinators.redis_store import SCRIPTS
+from tta_agent_coordination.registries import base, redis_registry, watching
+from tta_agent_coordination.server import scripts
+from tta_agent_coordination.sharing import base as sharing_base
+from tta_agent_coordination.sharing import redis_state
 from tta_agent_coordination.testing import LocalCluster, LocalSentinel, ManualClock, RedisServer
+from tta_agent_coordination.testing.servers import free_port, hold
+from tta_agent_coordination.worker import crew, health, running
 
 Make: TypeAlias = Callable[..., StoredMailboxes]
 
@@ -38,6 +46,7 @@ OTHERS = [path for path in os.environ.get("TTA_REDIS_SERVERS", "").split(",") if
 if shutil.which("valkey-server") is not None and not any("valkey" in path for path in OTHERS):
     OTHERS.append("valkey-server")
 ANY_REDIS: Any = Redis  # whose keyword arguments have no types
+LONG: dict[str, Any] = {"socket_timeout": 60, "socket_connect_timeout": 60}
 # The integration tests show that each of them works; here the whole contract, three times more.
 TOPOLOGIES = ("redis-tls", "sentinel", "cluster") if "TTA_REDIS_CLUSTER" in os.environ else ()
 BACKENDS: list[Any] = [
@@ -95,9 +104,9 @@ def servers() -> Iterator[Callable[[str], RedisServer]]:
     running: dict[str, RedisServer] = {}
 
     def get(program: str) -> RedisServer:
-        if shutil.which(program) is None:
-            missing(program)
         if program not in running:
+            if shutil.which(program) is None:
+                missing(program)
             running[program] = RedisServer(program)
             running[program].start()
         return running[program]
@@ -132,9 +141,8 @@ class SecureServer:
             check=True,
             capture_output=True,
         )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self._held = hold()
+        self.port: int = free_port() if self._held is None else self._held.getsockname()[1]
         allowed = [f"+{name}" for name in sorted(rights() | {"keys"})]  # some tests list keys
         self.server = RedisServer(
             "redis-server",
@@ -158,6 +166,8 @@ class SecureServer:
     def close(self) -> None:
         """End it."""
         self.server.close()
+        if self._held is not None:
+            self._held.close()
 
 
 @pytest.fixture(scope="session")
@@ -342,7 +352,7 @@ async def client(
         yield None
         return
     if backend == "sentinel":
-        async with sentinel().client() as found:
+        async with sentinel().client(**LONG) as found:
             yield found
         return
     made: Any
@@ -351,12 +361,13 @@ async def client(
             missing("fakeredis")
         made = import_module("fakeredis").FakeAsyncRedis()
     elif backend == "cluster":
-        made = cluster().client()
+        made = cluster().client(**LONG)
     elif backend == "redis-tls":
-        made = ANY_REDIS.from_url(secure().url)
+        made = ANY_REDIS.from_url(secure().url, **LONG)
     else:
         server = servers("redis-server" if backend.startswith("redis") else backend)
         made = server.client(
+            **LONG,
             decode_responses=backend == "redis-decoded",
             protocol=3 if backend == "redis-resp3" else 2,
         )
@@ -379,17 +390,49 @@ def _maker(client: Any, clock: ManualClock | None) -> Make:
 
 
 @pytest.fixture
-def make(client: Any, clock: ManualClock) -> Make:
+def make(client: Any, clock: ManualClock, unhurried: None) -> Make:
     """Make a coordinator over the back end, in the test's own time, with options."""
     return _maker(client, clock)
 
 
 @pytest.fixture
-def make_real(client: Any) -> Make:
-    """Make a coordinator over the back end, in real time: what waits must wait."""
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time limit of ours pass because the machine is busy, or pauses."""
+    for module in (tasks, redis_receiver, base, redis_registry, redis_state, crew, running):
+        monkeypatch.setattr(module, "PARTING", 60.0)
+    for module in (scripts, health):
+        monkeypatch.setattr(module, "GRACE", 60.0)
+    monkeypatch.setattr(running, "ENROLLING", 60.0)
+    monkeypatch.setattr(tasks, "INSIST", 60.0)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch, unhurried: None) -> None:
+    """Besides, let nobody who waits look by himself: what is seen in a minute, he was told."""
+    for module in (consumer, redis_receiver, redis_registry, redis_state):
+        monkeypatch.setattr(module, "PARK", 1000.0)
+    for module in (watching, sharing_base):
+        monkeypatch.setattr(module, "WATCH", 1000.0)
+
+
+@pytest.fixture
+def cancelable(client: Any) -> Any:
+    """The test's client, for calls that wait and may be cancelled."""
     if type(client).__module__.startswith("fakeredis") and FAKEREDIS < (2, 38):
         pytest.skip("fakeredis before 2.38 hands a cancelled command's reply to the next command")
-    return _maker(client, None)
+    return client
+
+
+@pytest.fixture
+def make_real(cancelable: Any, patient: None) -> Make:
+    """Make a coordinator over the back end, in real time: what waits must wait."""
+    return _maker(cancelable, None)
+
+
+@pytest.fixture
+def make_timeless(cancelable: Any, clock: ManualClock, patient: None) -> Make:
+    """Make one in whose mailboxes time passes only if the test says so; what waits must wait."""
+    return _maker(cancelable, clock)
 
 
 @pytest.fixture

@@ -107,6 +107,7 @@ async def measured(
     rows: Sequence[Row], effort: Effort, peers: Mapping[str, Peer | Guard | str]
 ) -> list[Outcome]:
     """Measure the rows one after another; one that fails says why and stops no other."""
+    apart = gc.get_freeze_count()
     gc.collect()
     gc.freeze()  # what the peers' imports left is not to be walked in every round
     try:
@@ -125,4 +126,5 @@ async def measured(
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         return outcomes
     finally:
-        gc.unfreeze()
+        if not apart:  # else whoever did that would walk again what he has set apart
+            gc.unfreeze()

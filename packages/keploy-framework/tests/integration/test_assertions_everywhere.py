@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -77,14 +78,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
-def served(folder: Path) -> Generator[str]:
+def served(folder: Path, free_port: Callable[[], int]) -> Generator[str]:
     """The application, as somebody else has started it."""
     port = free_port()
     process = subprocess.Popen([sys.executable, "teashop.py", str(port)], cwd=folder.parent)
@@ -94,25 +89,25 @@ def served(folder: Path) -> Generator[str]:
             break
         except OSError:
             assert process.poll() is None
+            time.sleep(0.01)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
     process.wait()
 
 
-def by_url(url: str) -> Any:
+def by_url(url: str, _: int) -> Any:
     return url
 
 
-def by_command(_: str) -> Any:
-    port = free_port()
-    return Command([sys.executable, "teashop.py", str(port)], port=port)
+def by_command(_: str, port: int) -> Any:
+    return Command([sys.executable, "teashop.py", str(port)], port=port, start_timeout=120)
 
 
-def by_wsgi(_: str) -> Any:
+def by_wsgi(_: str = "", __: int = 0) -> Any:
     return __import__("teashop").app
 
 
-def by_asgi(_: str) -> Any:
+def by_asgi(_: str, __: int) -> Any:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         del receive
         if scope["type"] != "http":
@@ -122,7 +117,7 @@ def by_asgi(_: str) -> Any:
         def start(*head: object) -> None:
             said.extend(head)
 
-        body = b"".join(by_wsgi("")({"PATH_INFO": scope["path"]}, start))
+        body = b"".join(by_wsgi()({"PATH_INFO": scope["path"]}, start))
         headers = [(name.encode(), value.encode()) for name, value in said[1]]
         await send({"type": "http.response.start", "status": 201, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -146,11 +141,11 @@ STRICT = {
 
 @pytest.mark.parametrize("way", [by_url, by_command, by_wsgi, by_asgi])
 def test_assertions_and_rules_hold_for_every_target(
-    folder: Path, served: str, way: Callable[[str], Any]
+    folder: Path, served: str, way: Callable[[str, int], Any], free_port: Callable[[], int]
 ) -> None:
     """The same is told, by name, whatever is replayed against."""
-    assert told(asyncio.run(replay(way(served), folder))) == STRICT
-    keploy = asyncio.run(replay(way(served), folder, rules="keploy"))
+    assert told(asyncio.run(replay(way(served, free_port()), folder))) == STRICT
+    keploy = asyncio.run(replay(way(served, free_port()), folder, rules="keploy"))
     assert told(keploy) == {**STRICT, "get-tags-1": []}
 
 
@@ -158,7 +153,7 @@ def test_they_hold_in_tests(folder: Path) -> None:
     """Each case is a test of its own."""
     mark = pytest.mark.keploy_cases("keploy").mark
     cases = {case.name: case for case in cases_of(mark, folder.parent, "here")}
-    app = by_wsgi("")
+    app = by_wsgi()
     assert cases["get-holds-1"].check(app).status == "PASSED"
     with pytest.raises(pytest.fail.Exception, match="the case asserts it: status_code_in"):
         cases["get-fails-1"].check(app)

@@ -32,7 +32,7 @@ from keploy_framework.storage.documents import read_documents
 from keploy_framework.storage.folder import KeployFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "imports"
 APP = """
@@ -69,13 +69,6 @@ def recorded(path: str, number: int) -> Exchange:
     answer = Response(200, "OK", headers, (Piece(0, f"/{path}".encode()),))
     asked = Request("GET", f"http://localhost/{path}")
     return Exchange(path, Direction.INBOUND, asked, answer, number, number)
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-    return port
 
 
 @contextmanager
@@ -143,7 +136,9 @@ def test_differences_exit_with_1_and_reach_every_report(
     assert run_names("keploy") == ("test-run-0",)
 
 
-def test_a_command_is_started_and_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_is_started_and_stopped(
+    capsys: pytest.CaptureFixture[str], free_port: Callable[[], int]
+) -> None:
     """Given on the line, or by keploy.yml."""
     port = free_port()
     command = f"{sys.executable} shop.py {port}"
@@ -157,7 +152,7 @@ def test_a_command_is_started_and_stopped(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_an_application_that_does_not_start_exits_with_3(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], free_port: Callable[[], int]
 ) -> None:
     port = str(free_port())
     command = f"{sys.executable} -c 'raise SystemExit(\"no database\")'"
@@ -338,7 +333,7 @@ def test_a_signal_stops_recording_and_what_passed_is_kept(
         process, url = started("record", upstream, "--test-set", "calls")
         assert httpx.get(f"{url}/users/1").text == "/users/1"
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, err
     assert "calls: 1 test cases, 0 mocks" in out
@@ -348,19 +343,35 @@ def test_a_signal_stops_recording_and_what_passed_is_kept(
     assert case.exchange.response.body == b"/users/1"
 
 
-def test_recording_starts_the_application_and_stops_it(project: Path) -> None:
+def test_recording_starts_the_application_and_stops_it(
+    project: Path, free_port: Callable[[], int]
+) -> None:
     port = free_port()
     process, url = started(
         "record", "--command", f"{sys.executable} shop.py {port}", "--app-port", str(port)
     )
     assert httpx.get(f"{url}/x").text == "/x"
     process.terminate()
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
 
     assert process.returncode == 0, err
     assert "test-set-1: 1 test cases" in out
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_port_that_is_taken_where_a_command_is_to_listen_is_one_line() -> None:
+    """Exit code 3; nothing is said of a command that was never started."""
+    with served() as url:
+        port = url.rpartition(":")[2]
+        options = ["record", "--command", "shop.py", "--app-port", port]
+        done = subprocess.run(
+            [sys.executable, "-m", "keploy_framework.cli", *options],
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert f"port {port} of 127.0.0.1 is taken" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_recording_of_nothing_exits_with_5() -> None:
@@ -385,7 +396,7 @@ def test_a_mock_server_tells_what_was_not_recorded() -> None:
     assert httpx.get(f"{url}/a").text == "/a"
     assert httpx.get(f"{url}/none").status_code == 404
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert "not recorded: GET " in err
@@ -401,7 +412,7 @@ def test_two_recordings_into_one_folder_are_one_error() -> None:
             )  # fmt: skip
         finally:
             process.terminate()
-            process.communicate(timeout=30)
+            process.communicate(timeout=60)
 
     assert second.returncode == 2
     assert second.stderr.startswith("tta-keploy: ")

@@ -18,6 +18,7 @@ from keploy_framework.importers import store_exchanges
 from keploy_framework.model import Direction, Exchange, Piece, Request, Response
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 APP = """
@@ -30,7 +31,7 @@ import sys, time
 from wsgiref.simple_server import make_server
 def app(environ, start):
     open("asked", "w").close()
-    time.sleep(60)
+    time.sleep(600)
 if __name__ == "__main__":
     make_server("127.0.0.1", int(sys.argv[1]), app).serve_forever()
 """
@@ -122,13 +123,12 @@ def test_a_function_that_makes_the_application_is_not_the_application(
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_replay_that_is_stopped_stops_what_it_started(
-    number: signal.Signals, code: int, project: Path
+    number: signal.Signals, code: int, project: Path, free_port: Callable[[], int]
 ) -> None:
     """By Ctrl-C or by a CI system: one word, and nothing stays behind that holds the port."""
     (project / "hanging.py").write_text(textwrap.dedent(HANGING))
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
+    port = free_port()
+    before = signal.signal(number, signal.SIG_DFL)  # shells let what runs behind ignore Ctrl-C
     process = subprocess.Popen(
         [
             sys.executable, "-m", "keploy_framework.cli", "replay",
@@ -136,11 +136,12 @@ def test_a_replay_that_is_stopped_stops_what_it_started(
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy(),
     )  # fmt: skip
-    deadline = time.monotonic() + 30
+    signal.signal(number, before)
+    deadline = time.monotonic() + 60
     while not (project / "asked").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(number)
-    out, told = process.communicate(timeout=30)
+    out, told = process.communicate(timeout=60)
 
     assert (out, told, process.returncode) == ("", "tta-keploy: interrupted\n", code)
     with socket.socket() as again:
@@ -157,6 +158,6 @@ def test_who_is_told_that_all_is_ready_may_stop_it_at_once(arguments: list[str])
     assert process.stdout is not None
     assert "http://127.0.0.1:" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=60)
 
     assert (told, process.returncode) in {("", 0), ("nothing was recorded\n", 5)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from keploy_framework.replay import Command, replay
 from keploy_framework.storage.folder import KeployFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 APP = """
@@ -35,12 +34,12 @@ def app(environ, start):
     path, up = environ["PATH_INFO"], os.environ["UPSTREAM"]
     try:
         if path == "/both":
-            said = [httpx.get(f"{up}/httpx").text, requests.get(f"{up}/requests").text]
+            said = [httpx.get(f"{up}/httpx", timeout=60).text, requests.get(f"{up}/requests").text]
         elif path == "/token":
             headers = {"Authorization": environ["HTTP_AUTHORIZATION"]}
-            said = [httpx.get(f"{up}/whose", headers=headers).text]
+            said = [httpx.get(f"{up}/whose", headers=headers, timeout=60).text]
         elif path == "/past":
-            said = [str(len(socket.create_connection(("192.0.2.1", 9), timeout=2).recv(1)))]
+            said = [str(len(socket.create_connection(("192.0.2.1", 9), timeout=0.1).recv(1)))]
         else:
             said = [path]
     except Exception as error:
@@ -96,19 +95,12 @@ def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Upstr
     server.server_close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
-def recorded(*options: str) -> Generator[tuple[str, list[str]]]:
+def recorded(port: int, *options: str) -> Generator[tuple[str, list[str]]]:
     """Record the application; yields the URL to send requests to, and later what was told."""
-    port = str(free_port())
-    command = [sys.executable, "-m", "keploy_framework.cli", "record", "--app-port", port]
+    command = [sys.executable, "-m", "keploy_framework.cli", "record", "--app-port", str(port)]
     process = subprocess.Popen(
-        [*command, "--", sys.executable, *options, "shop.py", port],
+        [*command, "--", sys.executable, *options, "shop.py", str(port)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -118,21 +110,26 @@ def recorded(*options: str) -> Generator[tuple[str, list[str]]]:
         yield re.findall(r"http://127\.0\.0\.1:\d+", line)[-1], told
     finally:
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         told += [out, err]
 
 
-def command() -> Command:
-    port = free_port()
-    return Command([sys.executable, "shop.py", str(port)], port=port)
+@pytest.fixture
+def port(free_port: Callable[[], int]) -> int:
+    """Where the application listens."""
+    return free_port()
+
+
+def command(port: int) -> Command:
+    return Command([sys.executable, "shop.py", str(port)], port=port, start_timeout=120)
 
 
 def test_what_a_command_calls_is_recorded_and_answered_from_there(
-    upstream: Upstream,
+    upstream: Upstream, port: int
 ) -> None:
     """Each mock belongs to the case that asked for it; nothing of the replay gets out."""
     token = {"Authorization": "Bearer 0123456789abcdef-wxyz"}
-    with recorded() as (url, told):
+    with recorded(port) as (url, told):
         assert httpx.get(f"{url}/both").json() == ["/httpx 1 ", "/requests 2 "]
         assert httpx.get(f"{url}/token", headers=token).json() == ["/whose 3 wxyz"]
         assert httpx.get(f"{url}/both").json() == ["/httpx 4 ", "/requests 5 "]
@@ -143,20 +140,20 @@ def test_what_a_command_calls_is_recorded_and_answered_from_there(
     assert "0123456789abcdef-wxyz" not in "".join(
         path.read_text("utf-8", "replace") for path in folder.rglob("*.yaml")
     )
-    results = asyncio.run(replay(command(), folder))
+    results = asyncio.run(replay(command(port), folder))
     assert results.is_success, results
     assert [len(case.played) for case in results.test_cases] == [2, 1, 2]
     assert not any(case.unplayed for case in results.test_cases)
     assert upstream.asked == asked
 
 
-def test_what_no_recording_answers_is_refused_and_told(upstream: Upstream) -> None:
+def test_what_no_recording_answers_is_refused_and_told(upstream: Upstream, port: int) -> None:
     """A socket of its own gets no further, unless it is allowed to; this machine is."""
-    with recorded() as (url, told):
-        assert httpx.get(f"{url}/past", timeout=30).status_code == 502
+    with recorded(port) as (url, told):
+        assert httpx.get(f"{url}/past").status_code == 502
         assert httpx.get(f"{url}/both").status_code == 200
     assert "2 test cases" in told[0]
-    results = asyncio.run(replay(command(), "keploy"))
+    results = asyncio.run(replay(command(port), "keploy"))
     past = results.test_cases[0]
     assert past.actual is not None
     assert past.actual.response is not None
@@ -164,16 +161,18 @@ def test_what_no_recording_answers_is_refused_and_told(upstream: Upstream) -> No
     (notice,) = [each for each in results.notices if "192.0.2.1" in each]
     assert "--allow-host 192.0.2.1" in notice
     asked = len(upstream.asked)
-    live = asyncio.run(replay(command(), "keploy", allow_hosts=["127.0.0.1"], cases=["get-both-1"]))
+    live = asyncio.run(
+        replay(command(port), "keploy", allow_hosts=["127.0.0.1"], cases=["get-both-1"])
+    )
     assert len(upstream.asked) == asked + 2
     assert live.failed == 1  # it counts
     with pytest.raises(OptionError, match="allow_hosts"):
-        asyncio.run(replay(command(), "keploy", allow_hosts=["http://x/y"]))
+        asyncio.run(replay(command(port), "keploy", allow_hosts=["http://x/y"]))
 
 
-def test_a_command_that_loads_no_hook_is_told_in_one_line(upstream: Upstream) -> None:
+def test_a_command_that_loads_no_hook_is_told_in_one_line(upstream: Upstream, port: int) -> None:
     """It is recorded inbound; what it called is not."""
-    with recorded("-I") as (url, told):
+    with recorded(port, "-I") as (url, told):
         assert httpx.get(f"{url}/both").status_code == 200
     assert told[0] == "test-set-0: 1 test cases, 0 mocks\n"
     assert told[1].count("\n") == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import runpy
-import socket
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from keploy_framework.recording.recorder import Recorder
 from keploy_framework.replay import Command, find_noise, replay, write_noise
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
 PASSWORD = 'correct "horse" \\ battery 1'  # noqa: S105 - nobody's
@@ -193,21 +192,14 @@ def made() -> tuple[Any, dict[str, set[str]]]:
     return found["app"], found["given"]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def serving(app: Any) -> AsyncGenerator[str]:
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         await task
@@ -259,13 +251,13 @@ async def test_a_server_gets_its_own_tokens_back(
 
 
 async def test_a_command_gets_its_own_tokens_back(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]
 ) -> None:
     """The command is started, and has handed out nothing before."""
     monkeypatch.setenv(VARIABLE, PASSWORD)
     port = free_port()
     line = [sys.executable, "-m", "uvicorn", "vault:app", "--port", str(port)]
-    results = await replay(Command(line, port=port), folder)
+    results = await replay(Command(line, port=port, start_timeout=120), folder)
     assert results.is_success, results
 
 

@@ -50,14 +50,6 @@ async def connected(proxy: RecordingProxy) -> tuple[asyncio.StreamReader, asynci
     return await asyncio.open_connection("127.0.0.1", proxy.port)
 
 
-def unused_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 def failures(recorder: MemoryRecorder) -> list[str]:
     return [exchange.failure.text if exchange.failure else "" for exchange in recorder.exchanges]
 
@@ -112,9 +104,11 @@ async def test_bytes_pass_untouched_and_at_once() -> None:
     assert [piece.data for piece in response.pieces] == [b"a"]
 
 
-async def test_a_server_that_cannot_be_reached_is_a_502_and_a_recorded_failure() -> None:
+async def test_a_server_that_cannot_be_reached_is_a_502_and_a_recorded_failure(
+    free_port: Callable[[], int],
+) -> None:
     """The answer names the server; the next try may find it again."""
-    port = unused_port()
+    port = free_port()
     recorder = MemoryRecorder()
     async with (
         RecordingProxy(f"http://127.0.0.1:{port}", recorder) as proxy,
@@ -326,7 +320,7 @@ async def test_closing_while_the_server_is_being_reached_waits_for_nothing() -> 
         async with RecordingProxy(f"http://127.0.0.1:{port}", recorder) as proxy:
             _, writer = await connected(proxy)
             writer.write(GET)
-            await asyncio.wait_for(begun.wait(), 5)
+            await begun.wait()
         writer.close()
         for one in waiting:
             one.close()

@@ -101,6 +101,7 @@ class Project:
         path = self.root / name
         path.parent.mkdir(exist_ok=True)
         head = f"import httpx, pytest\nURL = {self.network.url!r}\n"
+        head += "httpx._config.DEFAULT_TIMEOUT_CONFIG.read = 60.0\n"  # a busy machine is no finding
         path.write_text(head + textwrap.dedent(text))
 
     def run(self, *options: str, **environ: str) -> Done:

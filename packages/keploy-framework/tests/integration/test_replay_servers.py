@@ -18,7 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from keploy_framework.asgi import RecordingMiddleware
 from keploy_framework.errors import AppStartError, OptionError
-from keploy_framework.model import Direction, Exchange, Piece, Request
+from keploy_framework.model import Direction, Exchange, Message, Piece, Request
 from keploy_framework.model import Response as Answer
 from keploy_framework.recording.recorder import Recorder
 from keploy_framework.replay import Command, find_noise, replay
@@ -65,12 +65,6 @@ APP = textwrap.dedent(
 )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def case(number: int, method: str, path: str, body: bytes, at: int = 1) -> Exchange:
     headers = (("content-type", "application/json"), ("content-length", str(len(body))))
     response = Answer(200, "OK", headers, (Piece(0.0, body),))
@@ -107,25 +101,24 @@ def store(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command(tmp_path: Path, free_port: Callable[[], int]) -> Command:
     """Starts an application with uvicorn."""
     (tmp_path / "served.py").write_text(APP)
     port = free_port()
     line = [sys.executable, "-m", "uvicorn", "served:app", "--port", str(port)]
-    return Command(line, port=port, cwd=tmp_path)
+    return Command(line, port=port, cwd=tmp_path, start_timeout=120, stop_timeout=60)
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncGenerator[str]:
+async def serving(app: Any, port: int = 0) -> AsyncGenerator[str]:
     """Serve an application with uvicorn in this process."""
-    port = free_port()
     config = uvicorn.Config(app, port=port, log_level="warning", ws="websockets-sansio")
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         await task
@@ -165,7 +158,7 @@ def site(word: str = "one") -> Starlette:
     )
 
 
-async def test_a_url_is_asked_as_it_was(tmp_path: Path) -> None:
+async def test_a_url_is_asked_as_it_was(tmp_path: Path, free_port: Callable[[], int]) -> None:
     """HTTP with every framing and a WebSocket pass over real connections, one by one and many."""
     from websockets.asyncio.client import connect
 
@@ -190,11 +183,47 @@ async def test_a_url_is_asked_as_it_was(tmp_path: Path) -> None:
             results = await replay(url, folder, workers=workers)
             assert results.is_success, results
             assert results.total == 7
-    async with serving(site("two")) as url:
+    async with serving(site("two"), free_port()) as url:
         results = await replay(url, folder)
     assert sorted(each.name for each in results.failures) == ["get-hello-1", "get-talk-1"]
     with pytest.raises(AppStartError, match="nothing answers at"):
         await replay(url, folder)
+
+
+async def test_a_process_that_is_held_up_takes_no_server_for_silent(
+    store: Callable[..., Path], let_pass: Callable[[float], None]
+) -> None:
+    """The client waits for each message, also where its whole patience is over at once."""
+
+    async def talk(ws: Any) -> None:
+        await ws.accept()
+        event = await ws.receive()
+        while event["type"] == "websocket.receive":
+            saying = asyncio.create_task(ws.receive())
+            let_pass(1.5)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            if saying.done():  # it went on before it was answered
+                await ws.close()
+                return
+            await ws.send_text(event["text"].upper())
+            event = await saying
+
+    messages = (
+        Message(0.0, "client", "one"),
+        Message(0.1, "server", "ONE"),
+        Message(0.2, "client", "two"),
+        Message(0.3, "server", "TWO"),
+        Message(0.4, "client", "", 1000),
+    )
+    request = Request("GET", "ws://h/talk", (("Host", "h"),))
+    answer = Answer(101, "Switching Protocols")
+    folder = await asyncio.to_thread(
+        store, Exchange("1", Direction.INBOUND, request, answer, 1, 2, messages=messages)
+    )
+    async with serving(Starlette(routes=[WebSocketRoute("/talk", talk)])) as url:
+        results = await replay(url, folder)
+    assert [each.place for each in results.test_cases[0].differences] == []
 
 
 async def test_a_url_below_a_path_and_freezing_one(store: Callable[..., Path]) -> None:
@@ -228,7 +257,7 @@ async def test_a_server_that_hangs_up_is_an_outcome(store: Callable[..., Path]) 
     cases = [case(n, "GET", path, b"{}") for n, path in enumerate(["/half", "/garbage", "/none"])]
     folder = await asyncio.to_thread(store, *cases)
     async with server:
-        results = await replay(url, folder, timeout=5)
+        results = await replay(url, folder)
     assert results.failed == 3
     assert all(each.crashed for each in results.failures), results
     assert "closed the connection" in results.failures[0].reason
@@ -309,6 +338,7 @@ async def test_what_does_not_start_is_one_clear_error(
     with pytest.raises(AppStartError, match=r"does not answer at .* after 0\.3 s"):
         await replay(sleeper, folder)
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the port is held for the test
         taken.bind(("127.0.0.1", command.port))
         taken.listen()
         with pytest.raises(AppStartError, match="is taken"):

@@ -41,8 +41,8 @@ REACHES: dict[str, Callable[[], object]] = {
     "gethostbyname": lambda: socket.gethostbyname("blocked.invalid"),
     "gethostbyname_ex": lambda: socket.gethostbyname_ex("blocked.invalid"),
     "gethostbyaddr": lambda: socket.gethostbyaddr("blocked.invalid"),
-    "asyncio": lambda: asyncio.run(asyncio.wait_for(_open("192.0.2.1"), 5)),
-    "asyncio-name": lambda: asyncio.run(asyncio.wait_for(_open("blocked.invalid"), 5)),
+    "asyncio": lambda: asyncio.run(asyncio.wait_for(_open("192.0.2.1"), 60)),
+    "asyncio-name": lambda: asyncio.run(asyncio.wait_for(_open("blocked.invalid"), 60)),
 }
 
 

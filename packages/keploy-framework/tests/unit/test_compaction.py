@@ -244,7 +244,7 @@ def test_a_child_that_ends_first_makes_no_set_of_its_own(
         gate = threading.Event()
         real = Recorder._prepare
         def late(self):
-            gate.wait(30)
+            gate.wait(60)
             real(self)
         Recorder._prepare = late
         record("parent")
@@ -267,9 +267,7 @@ def test_nothing_is_taken_from_a_process_that_still_records(
     tmp_path: Path, processes: Processes
 ) -> None:
     """Its journal is made into files when it ends."""
-    process = processes.run(
-        tmp_path, "record('a'); recorder.flush(); print(1, flush=True); time.sleep(60)"
-    )
+    process = processes.run(tmp_path, "record('a'); recorder.flush(); print(1, flush=True); rest()")
     processes.ready(process)
     assert compact(tmp_path) == ()
     process.terminate()

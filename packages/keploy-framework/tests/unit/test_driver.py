@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -240,31 +241,55 @@ def test_options_that_mean_nothing_are_refused_before_anything_runs(
     assert not (fake.here / "called.json").exists()
 
 
-def test_a_binary_that_hangs_is_ended(fake: Fake) -> None:
-    fake.plan(sleep=60)
-    driver = KeployBinary(find_binary(fake.path), timeout=1)
+def test_a_binary_that_hangs_is_ended(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.plan(sleep=600)
+    driver = KeployBinary(find_binary(fake.path), timeout=0.05)
 
-    with pytest.raises(KeployError, match="did not end within 1 s"):
+    class LateTimer(subprocess.Popen[bytes]):
+        """Its time begins when it is up: else that could be over before it has begun to hang."""
+
+        def wait(self, timeout: float | None = None) -> int:
+            while not (fake.here / "up").exists():
+                time.sleep(0.01)
+            return super().wait(timeout)
+
+    monkeypatch.setattr("keploy_framework.driver.keploy.subprocess.Popen", LateTimer)
+    with pytest.raises(KeployError, match=r"did not end within 0\.05 s"):
         driver.test(fake.folder, base_url="http://h")
     with pytest.raises(ProcessLookupError):
         os.kill(fake.called()["pid"], 0)
 
 
-def test_an_interrupted_recording_leaves_no_process(fake: Fake) -> None:
+def test_an_interrupted_recording_leaves_no_process(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever waits for it may be interrupted: it is asked to end, as Ctrl-C would, then made to.
 
-    The interrupt comes from a watcher, as a signal to the waiting thread.
+    The interrupt comes from a watcher, as signals to the waiting thread, the first of which counts.
     """
-    fake.plan(sleep=60)
+    fake.plan(sleep=600)
     here = threading.get_ident()
+    waited_for, stopped = threading.Event(), threading.Event()
+
+    class Watched(subprocess.Popen[bytes]):
+        def wait(self, timeout: float | None = None) -> int:
+            waited_for.set()
+            return super().wait(timeout)
+
+    monkeypatch.setattr("keploy_framework.driver.keploy.subprocess.Popen", Watched)
 
     def interrupt() -> None:
         while not (fake.here / "up").exists():
             time.sleep(0.01)
-        signal.pthread_kill(here, signal.SIGUSR1)
+        waited_for.wait()
+        # One that comes just before the thread begins to wait would not wake it.
+        while not stopped.wait(0.05):
+            signal.pthread_kill(here, signal.SIGUSR1)
 
     def stop(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        if not stopped.is_set():
+            stopped.set()
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGUSR1, stop)
     watcher = threading.Thread(target=interrupt)

@@ -145,7 +145,7 @@ def test_a_recording_of_nothing_is_a_valid_document() -> None:
     assert valid(openapi_document([]))["paths"] == {}
 
 
-@settings(max_examples=25)  # the validator takes its time
+@settings(max_examples=settings().max_examples // 4)  # the validator takes its time
 @given(
     st.lists(
         st.tuples(

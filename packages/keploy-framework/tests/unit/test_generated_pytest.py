@@ -93,7 +93,7 @@ def run_alone(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 

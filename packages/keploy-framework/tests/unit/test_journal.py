@@ -88,7 +88,7 @@ def test_a_killed_process_loses_nothing_that_it_had_flushed(
 ) -> None:
     """SIGKILL; the next recording takes the journal up, each session as a set of its own."""
     process = processes.run(
-        tmp_path, "record('a', 50); recorder.flush(); print(1, flush=True); time.sleep(60)"
+        tmp_path, "record('a', 50); recorder.flush(); print(1, flush=True); rest()"
     )
     processes.ready(process)
     process.kill()
@@ -139,7 +139,7 @@ def test_what_stands_behind_a_damaged_place_is_told(
 
 def test_sigterm_flushes_and_still_ends_the_process(tmp_path: Path, processes: Processes) -> None:
     """With the exit status of the signal."""
-    process = processes.run(tmp_path, "record('a', 500); print(1, flush=True); time.sleep(60)")
+    process = processes.run(tmp_path, "record('a', 500); print(1, flush=True); rest()")
     processes.ready(process)
     process.send_signal(signal.SIGTERM)
     processes.output(process)
@@ -199,9 +199,7 @@ def test_workers_of_one_server_share_the_session(tmp_path: Path, processes: Proc
 
 def test_a_strange_process_is_turned_away(tmp_path: Path, processes: Processes) -> None:
     """Until the first is gone, however it went."""
-    process = processes.run(
-        tmp_path, "record('a'); recorder.flush(); print(1, flush=True); time.sleep(60)"
-    )
+    process = processes.run(tmp_path, "record('a'); recorder.flush(); print(1, flush=True); rest()")
     processes.ready(process)
     with pytest.raises(FolderInUseError, match=f"process {process.pid}"):
         Recorder(tmp_path, redact=Unredacted()).start()
@@ -214,7 +212,7 @@ def test_a_strange_process_is_turned_away(tmp_path: Path, processes: Processes) 
 
 def test_a_session_in_the_environment_is_joined(tmp_path: Path, processes: Processes) -> None:
     """As runners of tests in many processes hand it on."""
-    code = "record('a'); recorder.flush(); print(1, flush=True); time.sleep(60)"
+    code = "record('a'); recorder.flush(); print(1, flush=True); rest()"
     first = processes.run(tmp_path, code, KEPLOY_SESSION="feed")
     processes.ready(first)
     second = processes.run(tmp_path, "record('b')", KEPLOY_SESSION="feed")

@@ -113,7 +113,7 @@ def test_an_exchange_is_read_as_it_was_written(
     assert decode_exchange(record) == Journaled(exchange, asked, response_file)
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(everything, max_size=4), st.data())
 def test_any_prefix_gives_the_exchanges_before_it(
     tmp_path_factory: pytest.TempPathFactory, exchanges: list[Exchange], data: st.DataObject
@@ -129,7 +129,7 @@ def test_any_prefix_gives_the_exchanges_before_it(
     assert read_opening(path) == (OPENING if cut >= ends[0] else None)
 
 
-@settings(max_examples=60)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(everything, min_size=1, max_size=4), st.data())
 def test_damage_ends_the_reading_and_is_never_passed_on(
     tmp_path_factory: pytest.TempPathFactory, exchanges: list[Exchange], data: st.DataObject
@@ -294,7 +294,7 @@ def test_a_long_body_that_cannot_be_written_is_dropped(tmp_path: Path) -> None:
     assert not list(path.parent.glob("*.body")), "unfinished bodies go when it is closed"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(st.lists(st.binary(max_size=40_000), min_size=1, max_size=8))
 def test_a_long_body_without_secrets_comes_back_piece_by_piece(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]

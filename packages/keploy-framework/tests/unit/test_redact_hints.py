@@ -41,7 +41,7 @@ def _called(kind: Kind) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=_called)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=settings().max_examples // 12)
 @given(data=st.data())
 def test_no_kind_is_missed(kind: Kind, data: st.DataObject) -> None:
     """Whatever the pattern of a kind finds, the short cut finds: in any surroundings."""
@@ -64,7 +64,7 @@ def test_no_kind_is_missed(kind: Kind, data: st.DataObject) -> None:
     [kind for kind in KINDS if kind.in_run],
     ids=lambda kind: f"{kind.name} {kind.literals[0]}",
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=settings().max_examples // 12)
 @given(data=st.data())
 def test_what_is_said_to_lie_in_a_run_does(kind: Kind, data: st.DataObject) -> None:
     """The run holds the literal, and the sign that its kind is looked for by."""
@@ -95,7 +95,7 @@ def test_each_telling_name_has_a_hint(name: str) -> None:
     assert Names().kind(name) is not None
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(st.text(st.sampled_from("abcdeiknoprstuvwy_-. 012"), max_size=30))
 def test_a_telling_name_of_any_spelling_has_a_hint(name: str) -> None:
     """Also those that are known by how they end."""
@@ -103,7 +103,7 @@ def test_a_telling_name_of_any_spelling_has_a_hint(name: str) -> None:
         assert any(hint in normal(name) for hint in HINTS)
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 @given(prose)
 @example("password=")
 @example("x=1" * 40 + "token: abc")
@@ -151,7 +151,7 @@ json_texts = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(json_texts)
 @example('{"a":"b",":password":"x1234567"}')
 @example('{"pass\\u0077ord": "x"}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import string
 import time
@@ -243,10 +244,12 @@ def test_no_text_makes_a_pattern_run_away(name: str, content_type: str) -> None:
         Redaction.default().text(text, content_type)
         return time.process_time() - start
 
-    small = min(cost(15_000) for _ in range(3))
-    large = min(cost(120_000) for _ in range(3))
-
-    assert large < 0.05 or large < 32 * small
+    small = large = math.inf
+    for _ in range(20):  # what takes long by its nature does so each time
+        small, large = min(small, cost(15_000)), min(large, cost(120_000))
+        if large < 0.05 or large < 32 * small:
+            return
+    pytest.fail(f"{small} s became {large} s")
 
 
 @given(st.text('abpwdtokenSECRET_-:\\" {}', max_size=60), st.sampled_from(sorted(_STRONG | _WEAK)))

@@ -68,7 +68,7 @@ TEXTS = st.lists(PIECES | PLAIN, max_size=14).map("".join)
 @example('{"Authorization: Bearer \\{"', "application/json")
 @example('cGFzc3dvcmQ9aHVudGVyMjI=\n{"', "text/csv")
 @given(TEXTS, st.sampled_from(TYPES))
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 def test_redacting_twice_is_redacting_once(text: str, content_type: str) -> None:
     """A second pass, by a redaction that has not seen the first, leaves everything alone."""
     once = Redaction.default().text(text, content_type)
@@ -162,7 +162,7 @@ def test_no_piece_that_had_a_byte_is_left_without(pieces: list[bytes], data: st.
 
 
 @given(st.lists(st.integers(0, 600_000), max_size=12), st.integers(0, 500_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings().max_examples // 6)
 @pytest.mark.slow
 def test_a_window_is_the_whole_body_wherever_it_is_cut(cuts: list[int], at: int) -> None:
     """What comes out does not depend on the pieces that go in."""
@@ -189,7 +189,7 @@ def test_a_window_is_the_whole_body_wherever_it_is_cut(cuts: list[int], at: int)
 # A last line of two characters.
 @example(text="00" + "\x80" * 7 + "\U00010000" * 6, urlsafe=False, wrapped=True)
 @given(text=st.text(min_size=1, max_size=80), urlsafe=st.booleans(), wrapped=st.booleans())
-@settings(max_examples=400)
+@settings(max_examples=4 * settings().max_examples)
 def test_base64_is_opened_in_either_alphabet_wrapped_or_not(
     text: str,
     urlsafe: bool,  # noqa: FBT001 - drawn

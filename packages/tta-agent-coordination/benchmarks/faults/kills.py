@@ -57,10 +57,10 @@ async def _some(client: Redis, port: int, names: Sequence[str], lease: float, to
         members = await asyncio.gather(*(crew.hire() for crew in crews))
         for name, queue in zip(names, queues, strict=True):
             await queue.send_many([sample(name)])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             await asyncio.gather(*(member.begun.wait() for member in members))
         # The successors wait before the lease ends, as the others of a type do.
-        waiting = [asyncio.create_task(queue.receive(WRITER, 30, wait=15)) for queue in queues]
+        waiting = [asyncio.create_task(queue.receive(WRITER, 30, wait=120)) for queue in queues]
         await asyncio.sleep(lease / 2)
         for member in members:
             await member.kill()

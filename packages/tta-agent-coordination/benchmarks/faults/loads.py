@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from tta_agent_coordination import (
     CoordinatorConnectionError,
@@ -33,9 +34,7 @@ __all__ = ("AOF", "Load", "Tally", "failover", "killing", "restart", "stall", "u
 
 AOF = ("--appendonly", "yes", "--appendfsync", "everysec")
 """What is answered then survives the death of the server, though not that of the machine."""
-DRAIN = 0.1
-"""Replicas have read what a master that stands still has sent after so many seconds."""
-PATIENCE = 25.0
+PATIENCE = 60.0
 """A message that is not done so many seconds after all has calmed down is lost."""
 
 Event: TypeAlias = "Callable[[Crew], Coroutine[None, None, float | None]]"
@@ -208,40 +207,59 @@ def stall(server: RedisServer, seconds: float) -> Event:
     return event
 
 
-def failover(group: LocalSentinel, behind: float = 0.3) -> Event:
-    """Kill the master, which its replicas have not heard for a while, and wait for another one."""
+def failover(group: LocalSentinel, behind: float = 0.3, *, told: bool = False) -> Event:
+    """Kill the master, which its replicas have not heard for a while, and wait for another one.
+
+    Args:
+        group: Whose master.
+        behind: Seconds that the replicas have not heard it.
+        told: The Sentinel is told to replace it, instead of finding out by itself.
+    """
 
     async def event(_: Crew) -> float:
-        # Both replicas read to the same point: what only one of them has confirmed is lost if the
-        # other one is promoted, as the documents say.
-        os.kill(group.master.pid, signal.SIGSTOP)
-        try:
-            await asyncio.sleep(DRAIN)
+        client: Any = group.master.client()
+        async with client:
+            # Both replicas read to the same point: what only one of them has confirmed is lost if
+            # the other one is promoted, as the documents say.
+            await client.client_pause(timeout=60_000, all=False)
+            await _in_step(client, len(group.replicas))
             for replica in group.replicas:
                 os.kill(replica.pid, signal.SIGSTOP)
-        finally:
-            os.kill(group.master.pid, signal.SIGCONT)
-        try:
-            client: Any = group.master.client()
-            async with client:
+            try:
+                await client.client_unpause()
                 # Else the kernel would still hand over what the master has sent.
                 await client.client_kill_filter(_type="replica")
-            await asyncio.sleep(behind)
-            await asyncio.to_thread(group.master.stop, kill=True)
-        finally:
-            for replica in group.replicas:
-                os.kill(replica.pid, signal.SIGCONT)
-        return await _promotion(group)
+                await asyncio.sleep(behind)
+                await asyncio.to_thread(group.master.stop, kill=True)
+            finally:
+                for replica in group.replicas:
+                    os.kill(replica.pid, signal.SIGCONT)
+        return await _promotion(group, told=told)
 
     return event
 
 
-async def _promotion(group: LocalSentinel) -> float:
+async def _in_step(master: Any, replicas: int) -> None:
+    """Wait until all replicas have confirmed all that a master has written."""
+    async with asyncio.timeout(60):
+        while True:
+            about = await master.info("replication")
+            known = [about.get(f"slave{number}") for number in range(replicas)]
+            if all(one and one["offset"] == about["master_repl_offset"] for one in known):
+                return
+            await asyncio.sleep(0.01)
+
+
+async def _promotion(group: LocalSentinel, *, told: bool) -> float:
     """Return when the Sentinel has begun to name another master."""
     watcher: Any = Redis(port=group.watcher.port)
-    async with watcher, asyncio.timeout(60):
+    async with watcher, asyncio.timeout(120):
         while True:
             about = await watcher.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", "master")
             if about is not None and int(about[1]) != group.master.port:
                 return time.time()
+            if told:
+                # It is on its way, or no replica has been heard lately.
+                with contextlib.suppress(ResponseError):
+                    await watcher.execute_command("SENTINEL FAILOVER", "master")
             await asyncio.sleep(0.01)

@@ -50,7 +50,7 @@ async def attempted(coordinator: RedisMessageCoordinator, kind: str) -> str:
 @pytest.mark.slow
 async def test_fifty_first_calls_may_come_at_once(cluster: Callable[[], LocalCluster]) -> None:
     """To all slots, through a client that has not looked at the cluster yet."""
-    client: Any = cluster().client()
+    client: Any = cluster().client(socket_timeout=60)
     async with client:
         coordinator = RedisMessageCoordinator(client, f"test:{uuid.uuid4().hex}")
         results = await asyncio.gather(
@@ -95,17 +95,17 @@ async def test_an_attribute_error_of_another_kind_stays_what_it_is() -> None:
 @pytest.mark.slow
 async def test_a_dead_node_stops_only_its_own_slots(own_cluster: LocalCluster) -> None:
     """Typed errors for those, work for the others; nothing is lost when it comes back."""
-    client = RedisCluster(host="127.0.0.1", port=own_cluster.servers[0].port, retry=QUICK)
+    client = own_cluster.client(retry=QUICK, socket_timeout=60)
     async with client:
         coordinator = RedisMessageCoordinator(client, "test")
         kept = {kind: await attempted(coordinator, kind) for kind in TYPES}
         dead = own_cluster.servers[2]
         await asyncio.to_thread(dead.stop, kill=True)
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             results = await asyncio.gather(*(attempted(coordinator, kind) for kind in TYPES))
         await asyncio.to_thread(dead.start)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             for kind in TYPES:
                 while len(await attempted(coordinator, kind)) != 32:  # noqa: ASYNC110 - on the server
                     await asyncio.sleep(0.1)

@@ -59,7 +59,7 @@ async def test_custom_agent_types(
     mailboxes: StoredMailboxes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One agent asks another, and both end."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await load("custom_agent_types").converse(mailboxes)
 
     assert capsys.readouterr().out.splitlines() == [
@@ -72,7 +72,7 @@ async def test_fault_tolerance(
     mailboxes: StoredMailboxes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A crash, a failure that passes, and one that stays until somebody redrives it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         await load("fault_tolerance").suffer(mailboxes)
 
     assert capsys.readouterr().out.splitlines() == [

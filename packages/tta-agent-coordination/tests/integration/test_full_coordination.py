@@ -31,7 +31,10 @@ from tta_agent_coordination import (
 )
 
 ASKER = AgentId(type="input_processor", instance="worker-1")
-pytestmark = pytest.mark.parametrize("client", ["fakeredis", "redis", "redis-twice"], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("client", ["fakeredis", "redis", "redis-twice"], indirect=True),
+    pytest.mark.usefixtures("patient"),
+]
 
 
 def one_more(count: JsonValue) -> JsonValue:
@@ -53,9 +56,10 @@ class Machine:
     @asynccontextmanager
     async def running(self, instance: str, handler: Any, **options: Any) -> AsyncGenerator[Any]:
         """Run a worker as an agent of this machine."""
+        agent_id = AgentId(type="world_builder", instance=instance)
         worker = AgentWorker(
             self.coordinator,
-            AgentId(type="world_builder", instance=instance),
+            agent_id,
             handler,
             registry=self.registry,
             **options,
@@ -63,6 +67,8 @@ class Machine:
         async with self.registry:
             task = asyncio.create_task(worker.run())
             while worker.health().state is not WorkerState.READY:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.001)
+            while await self.registry.get(agent_id) is None:  # noqa: ASYNC110 - on the server
                 await asyncio.sleep(0.001)
             try:
                 yield worker
@@ -137,7 +143,10 @@ async def test_what_fails_is_tried_again_and_what_cannot_work_is_a_dead_letter(
             )
             assert (await machine.coordinator.send_message(ASKER, recipient, message)).delivered
         assert {await done.get(), await done.get()} == {("shaky", 3), ("good", 1)}
-        (letter,) = await machine.coordinator.dead_letters.list(recipient)
+        async with asyncio.timeout(60):
+            while not (letters := await machine.coordinator.dead_letters.list(recipient)):  # noqa: ASYNC110 - on the server
+                await asyncio.sleep(0.001)
+        (letter,) = letters
         assert (letter.failure, letter.attempts) == (FailureType.PERMANENT, 1)
         mended = True
         assert await machine.coordinator.dead_letters.redrive(recipient) == 1
@@ -151,8 +160,10 @@ async def test_a_breaker_keeps_all_from_an_agent_that_fails(client: Any, prefix:
     """Opened by the requests of one process, it holds for another; retries give up at once."""
     machine = Machine(client, prefix)
     config = CircuitBreakerConfig(failure_threshold=2)
-    mine, theirs = (CircuitBreaker(client, "builder", config, prefix) for _ in range(2))
-    transport = RedisAgentTransport(machine.coordinator, timeout=5)
+    mine, theirs = (
+        CircuitBreaker(client, "builder", config, prefix, store_timeout=60) for _ in range(2)
+    )
+    transport = RedisAgentTransport(machine.coordinator, timeout=60)
     calls = 0
 
     async def fail(_: AgentMessage) -> None:

@@ -1,16 +1,19 @@
 """The servers that this package starts for tests: how they come up, fail to, and end."""
 
+import asyncio
 import os
 import signal
 import socket
+import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tta_agent_coordination import ConfigurationError, RedisMessageCoordinator
+from tta_agent_coordination import ConfigurationError, NotReplicatedError, RedisMessageCoordinator
 from tta_agent_coordination.testing import WRITER, LocalCluster, LocalSentinel, RedisServer, sample
 
 
@@ -61,8 +64,29 @@ def test_a_server_keeps_its_port_and_can_be_closed_twice(program: str) -> None:
     server.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a port that is held cannot be listened on")
+def test_a_server_keeps_its_port_while_it_is_stopped(program: str) -> None:
+    """Nobody else is given it meanwhile."""
+    with RedisServer(program) as server:
+        server.stop(kill=True)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", server.port))
+        server.start()
+
+
+def test_a_server_that_wants_its_port_for_itself_alone_gets_it(
+    program: str, tmp_path: Path
+) -> None:
+    """It ends at once where it does not; then the port is not kept for it."""
+    taken = tmp_path / "taken"
+    once = script(tmp_path, f'[ -e {taken} ] && exec {program} "$@"; touch {taken}; exit 1')
+    with RedisServer(once) as server:
+        assert server.pid
+
+
 def test_a_server_that_stands_still_is_ended_all_the_same(program: str) -> None:
-    with RedisServer(program, timeout=1.5) as server:
+    with RedisServer(program) as server:
+        server._timeout = 0.2  # pyright: ignore[reportPrivateUsage] - of its end alone
         pid = server.pid
         os.kill(pid, signal.SIGSTOP)
         server.stop()
@@ -87,7 +111,10 @@ async def test_a_cluster_whose_port_is_taken_takes_another(program: str, taken: 
 
 
 def test_a_cluster_that_does_not_come_together_is_closed(program: str, tmp_path: Path) -> None:
-    for cluster in (LocalCluster(program, timeout=0), LocalCluster(script(tmp_path, "exit 1"))):
+    apart = LocalCluster(program, timeout=0.1)
+    for server in apart.servers:  # at a port where it does not listen, none finds another
+        server.arguments = ("--cluster-announce-bus-port", "1", *server.arguments)
+    for cluster in (apart, LocalCluster(script(tmp_path, "exit 1"))):
         with pytest.raises(TimeoutError, match="did not"):
             cluster.start()
         for server in cluster.servers:
@@ -103,10 +130,16 @@ def test_a_cluster_has_at_least_three_nodes(nodes: int) -> None:
 
 async def test_a_sentinel_leads_to_the_master(program: str) -> None:
     """And the replica is in step."""
-    with LocalSentinel(program, replicas=1) as group:
-        async with group.client() as client:
+    with LocalSentinel(program, replicas=1, down_after=60) as group:
+        async with group.client(socket_timeout=120) as client:
             assert (await client.role())[0] == b"master"
-            await RedisMessageCoordinator(client, "p", min_replicas=1).send_many([sample("m1")])
+            coordinator = RedisMessageCoordinator(client, "p", min_replicas=1, replica_timeout=2)
+            confirmed = False
+            async with asyncio.timeout(60):
+                while not confirmed:  # it may be slow, for once
+                    with suppress(NotReplicatedError):
+                        await coordinator.send_many([sample("m1")])
+                        confirmed = True
         replica: Any = group.replicas[0].client()
         async with replica:
             assert await replica.keys("*")

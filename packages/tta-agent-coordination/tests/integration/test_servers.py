@@ -33,7 +33,7 @@ ONCE = Retry(NoBackoff(), 0)
 def from_url(url: str, **options: Any) -> Redis:
     """Return a client of what a URL says."""
     client: Any = Redis
-    made: Redis = client.from_url(url, **options)
+    made: Redis = client.from_url(url, socket_timeout=60, socket_connect_timeout=60, **options)
     return made
 
 
@@ -97,7 +97,7 @@ async def test_an_account_without_a_right_is_told_so(
     redis_server: RedisServer, prefix: str, missing: str
 ) -> None:
     """Whether the script may not be run, or a command inside it; others lose nothing by it."""
-    admin: Any = redis_server.client()
+    admin: Any = redis_server.client(socket_timeout=60)
     user = uuid.uuid4().hex
     async with admin:
         coordinator = RedisMessageCoordinator(admin, prefix)
@@ -105,7 +105,7 @@ async def test_an_account_without_a_right_is_told_so(
         await admin.execute_command(
             "ACL", "SETUSER", user, "on", "nopass", "~*", "+@all", f"-{missing}"
         )
-        limited = redis_server.client(username=user, password="any")  # noqa: S106 - none is set
+        limited = redis_server.client(socket_timeout=60, username=user, password="any")  # noqa: S106 - none is set
         async with limited:
             with pytest.raises(CoordinatorAccessError, match="the account needs"):
                 await RedisMessageCoordinator(limited, prefix).receive(WRITER)
@@ -119,13 +119,13 @@ async def test_an_account_without_a_right_is_told_so(
 async def test_an_account_for_another_prefix_is_told_so(
     redis_server: RedisServer, prefix: str
 ) -> None:
-    admin: Any = redis_server.client()
+    admin: Any = redis_server.client(socket_timeout=60)
     user = uuid.uuid4().hex
     async with admin:
         await admin.execute_command(
             "ACL", "SETUSER", user, "on", "nopass", f"~{{{prefix}:*", "+@all"
         )
-        limited = redis_server.client(username=user, password="any")  # noqa: S106 - none is set
+        limited = redis_server.client(socket_timeout=60, username=user, password="any")  # noqa: S106 - none is set
         async with limited:
             await RedisMessageCoordinator(limited, prefix).send_many([sample("m1")])
             with pytest.raises(CoordinatorAccessError, match="begin with"):
@@ -136,7 +136,7 @@ async def test_an_account_for_another_prefix_is_told_so(
 async def test_a_full_server_refuses_everybody_in_the_same_words(program: str) -> None:
     """The registry, shared state and sends; what was there before is read and acknowledged."""
     with RedisServer(program) as server:
-        client: Any = server.client()
+        client: Any = server.client(socket_timeout=60)
         async with client:
             coordinator = RedisMessageCoordinator(client, "test")
             registry = RedisAgentRegistry(client, "test")
@@ -175,7 +175,7 @@ async def test_no_key_of_another_prefix_is_ever_touched(program: str) -> None:
         b"{mine}:x": b"4",
     }
     with RedisServer(program) as server:
-        client: Any = server.client()
+        client: Any = server.client(socket_timeout=60)
         async with client:
             await client.mset(foreign)
             coordinator = RedisMessageCoordinator(client, "mine", max_attempts=1)
@@ -201,7 +201,7 @@ async def test_a_wrong_type_under_a_key_loses_nothing(
     redis_server: RedisServer, prefix: str, key: str
 ) -> None:
     """Who receives is told which key; when it is gone, all is as before, in its order."""
-    client: Any = redis_server.client()
+    client: Any = redis_server.client(socket_timeout=60)
     async with client:
         coordinator = RedisMessageCoordinator(client, prefix)
         await coordinator.send_many([sample("m1"), sample("m2")])
@@ -228,7 +228,7 @@ async def test_a_send_that_met_a_wrong_type_can_be_repeated(
     redis_server: RedisServer, prefix: str, key: str
 ) -> None:
     """It was not sent, so the second is no duplicate."""
-    client: Any = redis_server.client()
+    client: Any = redis_server.client(socket_timeout=60)
     async with client:
         coordinator = RedisMessageCoordinator(client, prefix)
         name = f"{{{prefix}:writer}}:m:*:{key}"

@@ -16,7 +16,7 @@ from tta_agent_coordination.errors import (
     CoordinatorConnectionError,
     ForeignKeyError,
 )
-from tta_agent_coordination.resilience import CircuitBreaker, CircuitBreakerConfig
+from tta_agent_coordination.resilience import CircuitBreaker, CircuitBreakerConfig, circuit_breaker
 from tta_agent_coordination.testing import RedisServer
 
 TWO = CircuitBreakerConfig(failure_threshold=2)
@@ -55,7 +55,7 @@ async def failing(breaker: CircuitBreaker) -> None:
 
 async def test_with_a_cache_a_closed_breaker_costs_no_round_trip(client: Any, prefix: str) -> None:
     counting = Counting(client)
-    breaker = CircuitBreaker(counting, "x", key_prefix=prefix, cache_seconds=100)
+    breaker = CircuitBreaker(counting, "x", key_prefix=prefix, cache_seconds=1000, store_timeout=30)
     await breaker.call(str)
     before = counting.calls
 
@@ -78,7 +78,7 @@ async def test_without_a_cache_a_call_costs_two_round_trips(client: Any, prefix:
 
 
 async def test_failures_count_in_spite_of_a_cache(client: Any, prefix: str) -> None:
-    options: dict[str, Any] = {"key_prefix": prefix, "cache_seconds": 100, "store_timeout": 30}
+    options: dict[str, Any] = {"key_prefix": prefix, "cache_seconds": 1000, "store_timeout": 30}
     one, other = (CircuitBreaker(client, "x", TWO, **options) for _ in range(2))
     await one.call(str)
     await other.call(str)
@@ -98,8 +98,8 @@ async def test_a_failure_that_cannot_be_told_comes_out_all_the_same(
 ) -> None:
     """It was called on the word of the cache, and the server has gone since."""
     with RedisServer(program) as server:
-        async with server.client(retry=Retry(NoBackoff(), 0)) as away:
-            breaker = CircuitBreaker(away, "x", TWO, cache_seconds=100, store_timeout=30)
+        async with server.client(retry=Retry(NoBackoff(), 0), socket_timeout=60) as away:
+            breaker = CircuitBreaker(away, "x", TWO, cache_seconds=1000, store_timeout=30)
             await breaker.call(str)
             server.stop(kill=True)
 
@@ -109,12 +109,13 @@ async def test_a_failure_that_cannot_be_told_comes_out_all_the_same(
 
 
 async def test_while_the_server_is_away_calls_go_through(
-    program: str, caplog: pytest.LogCaptureFixture
+    program: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That is said once; then the server is left alone for a second."""
+    """That is said once; then the server is left alone for a time."""
+    monkeypatch.setattr(circuit_breaker, "PAUSE", 1000.0)
     with RedisServer(program) as server:
-        async with server.client(retry=Retry(NoBackoff(), 0)) as away:
-            breaker = CircuitBreaker(away, "x", TWO)
+        async with server.client(retry=Retry(NoBackoff(), 0), socket_timeout=60) as away:
+            breaker = CircuitBreaker(away, "x", TWO, store_timeout=30)
             await failing(breaker)
             server.stop()
 
@@ -167,21 +168,22 @@ async def test_a_failing_record_keeps_the_calls_own_error(client: Any, prefix: s
 
 
 async def test_all_keys_of_a_breaker_carry_one_hash_tag_and_none_is_foreign(
-    client: Any, prefix: str
+    program: str, prefix: str
 ) -> None:
-    before = {key async for key in client.scan_iter(count=1000)}
-    breaker = CircuitBreaker(client, "a{b}:*", TWO, prefix, store_timeout=30)
-    await failing(breaker)
-    await breaker.call(str)
-    await failing(breaker)
-    await failing(breaker)
+    with RedisServer(program) as server:
+        async with cast("Any", server.client()) as client:
+            breaker = CircuitBreaker(client, "a{b}:*", TWO, prefix, store_timeout=30)
+            await failing(breaker)
+            await breaker.call(str)
+            await failing(breaker)
+            await failing(breaker)
 
-    made = {key async for key in client.scan_iter(count=1000)} - before
+            made = {key async for key in client.scan_iter(count=1000)}
 
-    assert made
-    tag = f"{{{prefix}:*breaker:a%7Bb%7D%3A%2A}}:".encode()
-    assert all(key.startswith(tag) for key in made)
-    assert all([await client.pttl(key) > 0 for key in made])
+            assert made
+            tag = f"{{{prefix}:*breaker:a%7Bb%7D%3A%2A}}:".encode()
+            assert all(key.startswith(tag) for key in made)
+            assert all([await client.pttl(key) > 0 for key in made])
 
 
 async def test_a_key_of_another_program_is_a_typed_error(client: Any, prefix: str) -> None:

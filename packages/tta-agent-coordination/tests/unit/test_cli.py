@@ -61,7 +61,8 @@ class Command:
 
         async def main() -> None:
             async with self.server.client() as client:
-                await work(RedisMessageCoordinator(client, self.prefix, backoff_base=1000))
+                options: dict[str, Any] = {"backoff_base": 1000, "backoff_max": 1000}
+                await work(RedisMessageCoordinator(client, self.prefix, **options))
 
         asyncio.run(main())
 
@@ -189,14 +190,18 @@ async def test_tail_sees_every_message_that_is_sent_from_now_on(redis_server: Re
         await coordinator.send_many([sample("before")])
         seen: asyncio.Queue[Seen] = asyncio.Queue()
         following = asyncio.create_task(tail(session, None, seen.put_nowait))
-        await asyncio.sleep(0.1)
+        probes = 0
+        while seen.empty():  # until it is seen to look
+            await coordinator.send_many([sample(f"probe {probes}")])
+            probes += 1
+            await asyncio.sleep(0.05)
         await coordinator.send_many([sample("quick")])
-        await coordinator.receive_many(WRITER, 5, ack=[])
-        for received in await coordinator.receive_many(WRITER, 5):
+        for received in await coordinator.receive_many(WRITER, 1000, 600):
             await coordinator.ack(WRITER, received.token)
-        first = await asyncio.wait_for(seen.get(), 5)
+        while (first := await asyncio.wait_for(seen.get(), 60)).message_id.startswith("probe"):
+            pass
         await coordinator.send_many([sample("other", recipient=AgentId(type="painter"))])
-        other = await asyncio.wait_for(seen.get(), 5)
+        other = await asyncio.wait_for(seen.get(), 60)
         following.cancel()
         await asyncio.wait([following])
 

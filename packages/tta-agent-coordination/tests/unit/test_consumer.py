@@ -20,7 +20,7 @@ from tta_agent_coordination import (
 from tta_agent_coordination.coordinators import consumer as consumers
 from tta_agent_coordination.coordinators.consumer import Consumer
 from tta_agent_coordination.coordinators.store import Held
-from tta_agent_coordination.testing import WRITER, sample
+from tta_agent_coordination.testing import WRITER, ManualClock, sample
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +30,8 @@ class Troubled(InMemoryMessageCoordinator):
     """Raises what it is told to, as often as it is told to."""
 
     def __init__(self) -> None:
-        super().__init__(MessageMetrics())
+        # No lease ends by itself, though a machine may pause.
+        super().__init__(MessageMetrics(), clock=ManualClock())
         self.troubles: dict[str, list[Exception]] = {}
         self._over: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.resisting = asyncio.Event()
@@ -103,7 +104,7 @@ async def test_a_lost_connection_is_outlived(coordinator: Troubled) -> None:
         for name in ("take", "ack_many", "renew")
     }
     seen: list[str] = []
-    async with coordinator.consume(WRITER, prefetch=2, lease=0.3) as leases:
+    async with coordinator.consume(WRITER, prefetch=2, lease=0.06) as leases:
         async for lease in leases:
             seen.append(lease.message.message_id)
             await coordinator.over("renew")
@@ -133,7 +134,7 @@ async def test_other_errors_are_raised_where_the_next_message_is_asked_for(
 async def test_what_is_settled_during_a_renewal_is_held_no_longer(coordinator: Troubled) -> None:
     """The answer about it comes late, and changes nothing."""
     settled = asyncio.Event()
-    async with coordinator.consume(WRITER, prefetch=1, lease=0.15) as leases:
+    async with coordinator.consume(WRITER, prefetch=1, lease=0.06) as leases:
         lease = await anext(leases)
 
         async def settle() -> None:
@@ -150,11 +151,16 @@ async def test_what_is_settled_during_a_renewal_is_held_no_longer(coordinator: T
 async def test_a_refusal_does_not_end_the_renewals(coordinator: Troubled) -> None:
     """It may pass; if it lasts, asking for the next message raises it."""
     coordinator.troubles["renew"] = [ForeignKeyError("foreign")]
-    async with coordinator.consume(WRITER, prefetch=1, lease=0.15) as leases:
+    async with coordinator.consume(WRITER, prefetch=1, lease=0.06) as leases:
         lease = await anext(leases)
         await coordinator.over("renew")
-        await asyncio.sleep(0.2)
+        renewed = asyncio.Event()
 
+        async def note() -> None:
+            renewed.set()
+
+        coordinator.meanwhile = note
+        await asyncio.wait_for(renewed.wait(), 60)
         await lease.ack()
 
     assert await left(coordinator) == (2, 0)
@@ -194,7 +200,7 @@ async def test_what_was_lost_before_it_was_handed_out_is_passed_over(
     coordinator: Troubled,
 ) -> None:
     """Somebody else has settled it; a renewal shows that."""
-    async with Consumer(coordinator, WRITER, prefetch=3, lease=0.3) as leases:
+    async with Consumer(coordinator, WRITER, prefetch=3, lease=0.06) as leases:
         first = await anext(leases)
         (second, _) = leases._ahead  # pyright: ignore[reportPrivateUsage]
         assert await coordinator.ack(WRITER, second.token)

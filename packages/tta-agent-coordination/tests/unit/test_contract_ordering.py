@@ -265,7 +265,7 @@ async def test_of_many_consumers_one_at_a_time_works_on_a_key(make_real: Make) -
 
     finished = asyncio.Event()
     tasks = [asyncio.create_task(consume()) for _ in range(3)]
-    await asyncio.wait_for(finished.wait(), 10)
+    await asyncio.wait_for(finished.wait(), 100)
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
@@ -333,12 +333,12 @@ async def test_requests_of_one_key_are_worked_on_one_after_the_other(make_real: 
     coordinator = make_real()
     questions = [sample(f"q{n}", message_type=MessageType.REQUEST) for n in range(3)]
     asked = [
-        asyncio.create_task(coordinator.request(question, timeout=20, ordering_key=KEY))
+        asyncio.create_task(coordinator.request(question, timeout=100, ordering_key=KEY))
         for question in questions
     ]
     worked: list[str] = []
     for _ in questions:
-        received = await coordinator.receive_many(WRITER, 5, 20, wait=20)
+        received = await coordinator.receive_many(WRITER, 5, 600, wait=100)
         worked += names(received)
         await coordinator.reply(received[0], {"to": worked[-1]})
         await coordinator.ack(WRITER, received[0].token)

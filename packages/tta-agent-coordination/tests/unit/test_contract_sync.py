@@ -55,13 +55,13 @@ async def test_within_a_running_loop_on_a_server(redis_server: RedisServer, pref
 
 async def test_in_memory_a_waiting_receiver_is_woken() -> None:
     coordinator = InMemoryMessageCoordinator()
-    receiver = asyncio.create_task(coordinator.receive(WRITER, wait=30))
+    receiver = asyncio.create_task(coordinator.receive(WRITER, wait=1000))
     await asyncio.sleep(0)
 
     asyncio.get_running_loop().call_soon(
         SyncSender(coordinator).send_message, ASKER, WRITER, sample("m1")
     )
-    received = await asyncio.wait_for(receiver, 1)
+    received = await asyncio.wait_for(receiver, 60)
 
     assert received is not None
 

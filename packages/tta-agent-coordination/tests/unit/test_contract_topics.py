@@ -222,12 +222,12 @@ async def test_who_has_not_received_for_long_is_not_reached(make: Make, clock: M
 
 async def test_who_waits_to_receive_is_reached(make_real: Make) -> None:
     coordinator = make_real()
-    receiver = asyncio.create_task(coordinator.receive(ONE, wait=30))
+    receiver = asyncio.create_task(coordinator.receive(ONE, 600, wait=1000))
     while (await coordinator.stats(ONE)).receivers == 0:  # noqa: ASYNC110 - it may be a server
         await asyncio.sleep(0.002)
 
     await coordinator.broadcast(sample("m1"))
-    received = await asyncio.wait_for(receiver, 1)
+    received = await asyncio.wait_for(receiver, 60)
 
     assert received is not None
     assert received.message.recipient == ONE

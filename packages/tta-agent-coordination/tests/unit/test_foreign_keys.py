@@ -45,6 +45,8 @@ MORE = {
 FEW = tuple(f"{ROOT}:m:*:{suffix}" for suffix in ("r5", "h", "t", "e", "k:=leased", "k:=brief"))
 PARKED = ("parked", 60_000)
 
+pytestmark = pytest.mark.usefixtures("unhurried")
+
 
 class World:
     """Two mailboxes that hold something of everything."""

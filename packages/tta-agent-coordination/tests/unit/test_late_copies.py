@@ -32,6 +32,8 @@ TAKE = SCRIPTS["take"].digest
 ALL = {script.digest for script in SCRIPTS.values()}
 AGENTS = pytest.mark.parametrize("agent", [WRITER, ONE])
 
+pytestmark = pytest.mark.usefixtures("unhurried")
+
 
 class Copying:
     """A client that lets copies of its calls arrive late, and the test end each pop that blocks."""
@@ -200,10 +202,17 @@ async def test_a_late_copy_of_a_receive_that_has_waited_in_vain_waits_no_more(
     queue: RedisMessageCoordinator, client: Copying, agent: AgentId
 ) -> None:
     """A sender would hand its message to nobody."""
-    receiver = asyncio.create_task(queue.receive(agent, 60, wait=0.05))
-    await client.parked()
+    patience = 0.05
+    while True:
+        receiver = asyncio.create_task(queue.receive(agent, 60, wait=patience))
+        parked = asyncio.ensure_future(client.parked())
+        await asyncio.wait([receiver, parked], return_when=asyncio.FIRST_COMPLETED)
+        if parked.done():
+            break
+        parked.cancel()
+        patience *= 10  # the machine has paused for so long
     take = client.take()
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(patience + 0.01)
     client.end_pop("look")
     assert await receiver is None
 

@@ -53,7 +53,7 @@ class Unfit(MessageMetrics):
         if self._fault == "fails in threads" and not main:
             raise RuntimeError("no event loop in this thread")
         if self._fault == "waits":
-            time.sleep(0.002)
+            time.sleep(0.0012)
         super().inc_delivered_ok(1 if self._fault == "counts calls" else count)
         return self._later() if self._fault == "is async" else None
 
@@ -143,8 +143,8 @@ async def test_an_answer_reaches_its_requester_whatever_the_metrics_do() -> None
     """Its worker would else be told that it could not answer."""
     coordinator = InMemoryMessageCoordinator(Broken())
     question = sample("q", message_type=MessageType.REQUEST)
-    asking = asyncio.create_task(coordinator.request(question, timeout=5))
-    received = await coordinator.receive(WRITER, wait=5)
+    asking = asyncio.create_task(coordinator.request(question, timeout=100))
+    received = await coordinator.receive(WRITER, 600, wait=100)
     assert received is not None
 
     await coordinator.reply(received, {"answer": 42})

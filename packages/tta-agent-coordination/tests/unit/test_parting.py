@@ -15,10 +15,10 @@ from tta_agent_coordination import (
     InMemoryMessageCoordinator,
     LeaseLost,
     MessageType,
+    tasks,
 )
 from tta_agent_coordination.coordinators.names import mailbox_of
 from tta_agent_coordination.messaging import Lease
-from tta_agent_coordination.tasks import PARTING
 from tta_agent_coordination.testing import WRITER, sample
 
 Call = Callable[..., Awaitable[Any]]
@@ -95,14 +95,18 @@ async def leased(coordinator: InMemoryMessageCoordinator) -> Lease:
     return Lease(coordinator, WRITER, received)
 
 
-async def cancelled(task: asyncio.Task[Any]) -> float:
-    """Cancel a task; return how long it took to end so."""
-    loop = asyncio.get_running_loop()
-    start = loop.time()
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait only shortly for what never comes; how short it is, is no matter of this machine."""
+    assert 2 * tasks.PARTING < 0.5
+    monkeypatch.setattr(tasks, "PARTING", 0.02)
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, and see that it ends so, though something never answers."""
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    return loop.time() - start
+    await asyncio.wait([task], timeout=60)
+    assert task.cancelled()
 
 
 @pytest.mark.parametrize("how", ["silent", "away"])
@@ -120,7 +124,7 @@ async def test_a_cancelled_block_ends_soon_and_as_cancelled(
     task = asyncio.create_task(work())
     await asyncio.sleep(0)
 
-    assert await cancelled(task) < PARTING + 0.3
+    await cancelled(task)
 
 
 async def test_a_failed_block_raises_its_own_error(
@@ -223,12 +227,12 @@ async def test_an_answer_is_not_held_up_by_what_is_cleared_away(
 ) -> None:
     getattr(store, how)("drop")
     question = sample("q", message_type=MessageType.REQUEST)
-    asking = asyncio.create_task(coordinator.request(question, timeout=60))
-    received = await coordinator.receive(WRITER, 60, wait=5)
+    asking = asyncio.create_task(coordinator.request(question, timeout=1000))
+    received = await coordinator.receive(WRITER, 600, wait=100)
     assert received is not None
     await coordinator.reply(received, {"n": 1})
 
-    assert (await asyncio.wait_for(asking, PARTING + 1)).payload == {"n": 1}
+    assert (await asyncio.wait_for(asking, 60)).payload == {"n": 1}
 
 
 async def test_a_cancelled_requester_ends_soon_though_nothing_answers(
@@ -236,10 +240,10 @@ async def test_a_cancelled_requester_ends_soon_though_nothing_answers(
 ) -> None:
     store.silent("withdraw")
     question = sample("q", message_type=MessageType.REQUEST)
-    asking = asyncio.create_task(coordinator.request(question, timeout=60))
-    assert await coordinator.receive(WRITER, 60, wait=5) is not None
+    asking = asyncio.create_task(coordinator.request(question, timeout=1000))
+    assert await coordinator.receive(WRITER, 600, wait=100) is not None
 
-    assert await cancelled(asking) < PARTING + 0.3
+    await cancelled(asking)
 
 
 async def test_a_cancelled_sender_can_send_again(

@@ -41,7 +41,7 @@ async def coordinator(make_real: Make) -> AsyncIterator[Any]:
 
     async def work(agent_id: AgentId) -> None:
         while True:
-            received = await made.receive(agent_id, wait=30)
+            received = await made.receive(agent_id, 600, wait=1000)
             if received is not None:
                 about = received.message.payload["about"]
                 await made.reply(received, {"by": agent_id.instance, "about": about})

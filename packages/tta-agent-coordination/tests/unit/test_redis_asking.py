@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -24,10 +22,14 @@ from tta_agent_coordination import (
     NotReplicatedError,
     RedisMessageCoordinator,
     RequestTimeout,
+    tasks,
 )
+from tta_agent_coordination.server import client as server_client
 from tta_agent_coordination.testing import WRITER, LocalCluster, ManualClock, RedisServer, sample
 
 QUESTION = sample("q1", message_type=MessageType.REQUEST)
+
+pytestmark = pytest.mark.usefixtures("unhurried")
 
 
 @pytest.fixture
@@ -54,10 +56,10 @@ async def test_no_mailbox_for_answers_is_left(client: Any, prefix: str) -> None:
                     await coordinator.reply(lease, {})
 
     server = asyncio.create_task(answer())
-    await coordinator.request(QUESTION, timeout=5)
+    await coordinator.request(QUESTION, timeout=100)
     await asyncio.gather(
         *(
-            coordinator.request(sample(f"{n}", message_type=MessageType.REQUEST), timeout=5)
+            coordinator.request(sample(f"{n}", message_type=MessageType.REQUEST), timeout=100)
             for n in range(20)
         )
     )
@@ -65,7 +67,7 @@ async def test_no_mailbox_for_answers_is_left(client: Any, prefix: str) -> None:
     await asyncio.wait([server])
     with pytest.raises(RequestTimeout):
         await coordinator.request(QUESTION, timeout=0.02)
-    cancelled = asyncio.create_task(coordinator.request(QUESTION, timeout=5))
+    cancelled = asyncio.create_task(coordinator.request(QUESTION, timeout=100))
     await asyncio.sleep(0.02)
     cancelled.cancel()
     await asyncio.wait([cancelled])
@@ -77,11 +79,11 @@ async def test_an_answer_that_comes_too_late_does_not_stay_for_ever(
     client: Any, prefix: str
 ) -> None:
     coordinator = RedisMessageCoordinator(client, prefix)
-    asking = asyncio.create_task(coordinator.request(QUESTION, timeout=0.1))
-    received = await coordinator.receive(WRITER, wait=5)
+    asking = asyncio.create_task(coordinator.request(QUESTION, timeout=100))
+    received = await coordinator.receive(WRITER, 600, wait=100)
     assert received is not None
-    with pytest.raises(RequestTimeout):
-        await asking
+    asking.cancel()
+    await asyncio.wait([asking])
 
     await coordinator.reply(received, {})
 
@@ -95,8 +97,8 @@ async def test_everything_about_a_request_under_way_has_a_time_to_live(
 ) -> None:
     """Its process may die at any moment."""
     coordinator = RedisMessageCoordinator(client, prefix)
-    asking = asyncio.create_task(coordinator.request(QUESTION, timeout=5))
-    received = await coordinator.receive(WRITER, wait=5)
+    asking = asyncio.create_task(coordinator.request(QUESTION, timeout=100))
+    received = await coordinator.receive(WRITER, 600, wait=100)
     assert received is not None
     while not (waiting := await keys(client, prefix)):  # noqa: ASYNC110 - on the server
         await asyncio.sleep(0.002)
@@ -113,15 +115,15 @@ async def test_requests_wait_on_one_connection(redis_server: RedisServer, prefix
         coordinator = RedisMessageCoordinator(client, prefix)
         asking = [
             asyncio.create_task(
-                coordinator.request(sample(f"{n}", message_type=MessageType.REQUEST), timeout=5)
+                coordinator.request(sample(f"{n}", message_type=MessageType.REQUEST), timeout=100)
             )
             for n in range(30)
         ]
         while (await coordinator.stats(WRITER)).waiting < 30:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.002)
-        await asyncio.sleep(0.02)
-
-        mine = [one["cmd"] for one in await client.client_list() if one["name"] == prefix]
+        mine: list[str] = []
+        while "blpop" not in mine:
+            mine = [one["cmd"] for one in await client.client_list() if one["name"] == prefix]
 
         assert mine.count("blpop") == 1
         for task in asking:
@@ -132,8 +134,8 @@ async def test_requests_wait_on_one_connection(redis_server: RedisServer, prefix
 async def test_a_forged_place_for_an_answer_is_refused(client: Any, prefix: str) -> None:
     """A request cannot make its answerer write anywhere else."""
     coordinator = RedisMessageCoordinator(client, prefix)
-    asking = asyncio.create_task(coordinator.request(QUESTION, timeout=5))
-    received = await coordinator.receive(WRITER, wait=5)
+    asking = asyncio.create_task(coordinator.request(QUESTION, timeout=100))
+    received = await coordinator.receive(WRITER, 600, wait=100)
     assert received is not None
     assert received.reply_to is not None
     asking.cancel()
@@ -154,19 +156,19 @@ async def test_a_forged_place_for_an_answer_is_refused(client: Any, prefix: str)
 async def test_a_request_survives_a_restart_of_the_server(prefix: str, program: str) -> None:
     """Whoever waits for an answer waits on."""
     with RedisServer(program, ("--appendonly", "yes", "--appendfsync", "always")) as server:
-        client: Any = server.client(retry=Retry(NoBackoff(), 0))
+        client: Any = server.client(retry=Retry(NoBackoff(), 0), socket_timeout=60)
         async with client:
             metrics = MessageMetrics()
             coordinator = RedisMessageCoordinator(client, prefix, metrics=metrics)
-            asking = asyncio.create_task(coordinator.request(QUESTION, timeout=20))
-            received = await coordinator.receive(WRITER, 60, wait=5)
+            asking = asyncio.create_task(coordinator.request(QUESTION, timeout=100))
+            received = await coordinator.receive(WRITER, 600, wait=100)
             assert received is not None
             # It can come before its sender knows that it was sent.
             while not metrics.delivered_ok:  # noqa: ASYNC110 - counts are no events
                 await asyncio.sleep(0.001)
             await asyncio.to_thread(server.stop, kill=True)
             await asyncio.to_thread(server.start)
-            for _ in range(3):
+            for _ in range(100):
                 try:
                     await coordinator.reply(received, {"n": 1})
                     break
@@ -177,10 +179,13 @@ async def test_a_request_survives_a_restart_of_the_server(prefix: str, program: 
     assert answer.payload == {"n": 1}
 
 
-async def test_a_request_that_is_not_sent_in_time_is_a_timeout(prefix: str, program: str) -> None:
+async def test_a_request_that_is_not_sent_in_time_is_a_timeout(
+    prefix: str, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server stands still: nobody has answered, and nobody is asked any more."""
+    monkeypatch.setattr(tasks, "PARTING", 0.02)
     with RedisServer(program) as server:
-        client: Any = server.client(retry=Retry(NoBackoff(), 0))
+        client: Any = server.client(retry=Retry(NoBackoff(), 0), socket_timeout=60)
         async with client:
             coordinator = RedisMessageCoordinator(client, prefix)
             await coordinator.stats(WRITER)
@@ -190,14 +195,6 @@ async def test_a_request_that_is_not_sent_in_time_is_a_timeout(prefix: str, prog
                     await coordinator.request(QUESTION, timeout=0.05)
             finally:
                 os.kill(server.pid, signal.SIGCONT)
-
-
-async def test_a_server_that_is_away_is_told_to_whoever_asks(prefix: str) -> None:
-    client: Any = Redis(port=1, retry=Retry(NoBackoff(), 0))
-    async with client:
-        coordinator = RedisMessageCoordinator(client, prefix)
-        with pytest.raises(CoordinatorConnectionError, match="repeated"):
-            await coordinator.request(QUESTION, timeout=0.05)
 
 
 async def test_a_fence_leaves_nothing_for_ever(client: Any, prefix: str) -> None:
@@ -311,18 +308,23 @@ async def test_a_send_without_its_replicas_is_not_confirmed(client: Any, prefix:
     assert len(await coordinator.receive_many(WRITER, 5)) == 1
 
 
-async def test_a_send_with_its_replicas_is_confirmed(prefix: str, program: str) -> None:
+async def test_a_send_with_its_replicas_is_confirmed(
+    prefix: str, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_client, "SLICE", 60.0)
     quick = ("--repl-diskless-sync-delay", "0")
     with (
         RedisServer(program, quick) as server,
         RedisServer(program, (*quick, "--replicaof", "127.0.0.1", f"{server.port}")) as replica,
     ):
-        client: Any = server.client()
+        client: Any = server.client(socket_timeout=120)
         other: Any = replica.client()
         async with client, other:
             while (await other.info("replication"))["master_link_status"] != "up":  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.01)
-            coordinator = RedisMessageCoordinator(client, prefix, min_replicas=1)
+            coordinator = RedisMessageCoordinator(
+                client, prefix, min_replicas=1, replica_timeout=60
+            )
             results = await coordinator.send_many(sample(f"{n}") for n in range(5))
             length = await other.llen(f"{{{prefix}:writer}}:m:*:r5")
             again = await coordinator.send_many([sample("0")])
@@ -375,9 +377,9 @@ async def test_the_first_calls_on_a_cluster_may_come_all_at_once(prefix: str, pr
         async with client:
             coordinator = RedisMessageCoordinator(client, prefix)
             agents = [AgentId(type=f"t{n}", instance="1") for n in range(6)]
-            asking = asyncio.create_task(coordinator.request(QUESTION, timeout=10))
+            asking = asyncio.create_task(coordinator.request(QUESTION, timeout=100))
             await asyncio.gather(*(coordinator.subscribe(agent, "news") for agent in agents))
-            received = await coordinator.receive(WRITER, wait=5)
+            received = await coordinator.receive(WRITER, 600, wait=100)
             assert received is not None
             await coordinator.reply(received, {"n": 1})
             answer = await asking
@@ -391,10 +393,3 @@ async def test_the_first_calls_on_a_cluster_may_come_all_at_once(prefix: str, pr
     assert len(results) == len(everyone) == 6
     assert None not in copies
     assert first
-
-
-async def test_a_cluster_that_is_away_is_a_connection_error(prefix: str) -> None:
-    client = RedisCluster(host="127.0.0.1", port=1, retry=Retry(NoBackoff(), 0))
-    with pytest.raises(CoordinatorConnectionError, match="repeated"):
-        await RedisMessageCoordinator(client, prefix).receive(WRITER)
-    await client.aclose()

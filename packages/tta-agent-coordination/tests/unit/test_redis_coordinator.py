@@ -23,13 +23,14 @@ from tta_agent_coordination import (
     RedisMessageCoordinator,
     ServerFullError,
 )
+from tta_agent_coordination.server.client import SLICE
 from tta_agent_coordination.testing import WRITER, ManualClock, RedisServer, sample
 
 
 @pytest.fixture
 async def client(redis_server: RedisServer) -> AsyncIterator[Any]:
     """A client of the real server."""
-    made: Any = redis_server.client()
+    made: Any = redis_server.client(socket_timeout=60)
     yield made
     await made.aclose()
 
@@ -53,7 +54,7 @@ async def test_a_server_that_forgot_the_scripts_is_told_them_again(
     await coordinator.send_many([sample("m1")])
     await client.script_flush()
 
-    received = await coordinator.receive(WRITER)
+    received = await coordinator.receive(WRITER, 600)
     await client.script_flush()
 
     assert received is not None
@@ -67,19 +68,21 @@ async def test_two_coordinators_with_one_prefix_share_mailboxes(client: Any, pre
     assert await RedisMessageCoordinator(client, f"{prefix}:x").receive(WRITER) is None
 
 
-async def test_all_keys_of_a_type_carry_one_hash_tag(client: Any, prefix: str) -> None:
+async def test_all_keys_of_a_type_carry_one_hash_tag(prefix: str, program: str) -> None:
     """So a cluster keeps them in one slot, and no key of another prefix is touched."""
-    coordinator = RedisMessageCoordinator(client, prefix)
-    before = {key async for key in client.scan_iter(count=1000)}
-    await coordinator.send_many([sample("a"), sample("b"), sample("c")])
-    for failure in (FailureType.PERMANENT, FailureType.TRANSIENT):
-        received = await coordinator.receive(WRITER)
-        assert received is not None
-        await coordinator.nack(WRITER, received.token, failure)
-    await coordinator.dead_letters.redrive(WRITER)
-    await coordinator.receive(WRITER, wait=0.01)
+    with RedisServer(program) as server:
+        client: Any = server.client()
+        async with client:
+            coordinator = RedisMessageCoordinator(client, prefix)
+            await coordinator.send_many([sample("a"), sample("b"), sample("c")])
+            for failure in (FailureType.PERMANENT, FailureType.TRANSIENT):
+                received = await coordinator.receive(WRITER, 600)
+                assert received is not None
+                await coordinator.nack(WRITER, received.token, failure)
+            await coordinator.dead_letters.redrive(WRITER)
+            await coordinator.receive(WRITER, wait=0.01)
 
-    made = {key async for key in client.scan_iter(count=1000)} - before
+            made = {key async for key in client.scan_iter(count=1000)}
 
     assert made
     assert all(key.startswith(f"{{{prefix}:writer}}:".encode()) for key in made)
@@ -96,20 +99,25 @@ async def test_any_text_is_a_prefix(client: Any, prefix: str) -> None:
 
 
 async def test_the_clock_is_the_servers(client: Any, prefix: str) -> None:
+    async def now() -> float:
+        seconds, micros = await client.time()
+        return float(seconds + micros / 1e6)
+
     coordinator = RedisMessageCoordinator(client, prefix)
     await coordinator.send_many([sample("m1")])
+    before = await now()
     received = await coordinator.receive(WRITER, 60)
-    seconds, micros = await client.time()
+    after = await now()
 
     assert received is not None
-    assert received.deadline == pytest.approx(seconds + micros / 1e6 + 60, abs=2)
+    assert before - 0.002 < received.deadline - 60 < after + 0.002
 
 
 async def test_nothing_is_left_when_all_is_done(client: Any, prefix: str) -> None:
     """Beside one small hash: the window and the ring of acknowledged tokens have a time to live."""
     coordinator = RedisMessageCoordinator(client, prefix)
     await coordinator.send_many(sample(f"{n}") for n in range(100))
-    while received := await coordinator.receive_many(WRITER, 50):
+    while received := await coordinator.receive_many(WRITER, 50, 25):
         await coordinator.ack_many([got.token for got in received])
 
     left = {key.rsplit(b":", 1)[1]: await client.pttl(key) for key in await keys(client, prefix)}
@@ -139,7 +147,7 @@ async def test_a_send_and_a_receipt_are_few_commands(program: str, prefix: str) 
     """Three for a send without deduplication, five with it, eight for taking and acknowledging."""
     ignored = ("evalsha", "eval", "info", "hello", "client|setinfo", "select", "ping")
     with RedisServer(program) as server:
-        client: Any = server.client()
+        client: Any = server.client(socket_timeout=60)  # what is sent again would count twice
         async with client:
             plain = RedisMessageCoordinator(client, prefix, dedupe_window=0, max_length=None)
             deduping = RedisMessageCoordinator(client, f"{prefix}2")
@@ -150,11 +158,11 @@ async def test_a_send_and_a_receipt_are_few_commands(program: str, prefix: str) 
                 for n in range(100):
                     await coordinator.send_many([sample(f"{n}")])
                 figures.append((await counted(client, *ignored) - before) / 100)
-            received = await plain.receive(WRITER, 30)
+            received = await plain.receive(WRITER, 600)
             before = await counted(client, *ignored)
             for _ in range(100):
                 assert received is not None
-                (received,) = await plain.receive_many(WRITER, 1, 30, ack=[received.token])
+                (received,) = await plain.receive_many(WRITER, 1, 600, ack=[received.token])
             figures.append((await counted(client, *ignored) - before) / 100)
 
     assert figures[0] <= 3.05
@@ -180,8 +188,8 @@ async def test_a_lost_reply_does_not_cost_an_attempt(client: Any, prefix: str) -
     coordinator = RedisMessageCoordinator(Losing(), prefix)
 
     with pytest.raises(CoordinatorConnectionError, match="reply was lost"):
-        await coordinator.receive_many(WRITER, 2, 60)
-    received = await coordinator.receive_many(WRITER, 2, 60)
+        await coordinator.receive_many(WRITER, 2, 600)
+    received = await coordinator.receive_many(WRITER, 2, 600)
 
     assert [(got.message.message_id, got.attempt) for got in received] == [("a", 1), ("b", 1)]
 
@@ -195,7 +203,7 @@ async def test_what_is_no_message_becomes_a_dead_letter(client: Any, prefix: str
     await client.lpush(ready, b"\xff\x00", b"", head + b"\n\n{broken", head + b"\n[]\n{}")
     await client.lpush(ready, b"2 0 5 1 0 newer - - - more\n\n{}")
 
-    found = [await coordinator.receive(WRITER) for _ in range(6)]
+    found = [await coordinator.receive(WRITER, 600) for _ in range(6)]
 
     names = [got.message.message_id for got in found if got is not None]
     assert names == ["m1"]
@@ -223,14 +231,14 @@ async def test_a_full_server_can_be_drained(prefix: str, program: str) -> None:
 
             with pytest.raises(ServerFullError, match="maxmemory"):
                 await coordinator.send_many([sample("more")])
-            a, b, c = await coordinator.receive_many(WRITER, 3)
+            a, b, c = await coordinator.receive_many(WRITER, 3, 600)
             settled = [
                 await coordinator.ack(WRITER, a.token),
-                await coordinator.extend(WRITER, b.token, 9),
+                await coordinator.extend(WRITER, b.token, 900),
                 await coordinator.nack(WRITER, b.token),
                 await coordinator.give_back(WRITER, c.token),
             ]
-            drained = len(await coordinator.receive_many(WRITER, 50))
+            drained = len(await coordinator.receive_many(WRITER, 50, 600))
 
     assert settled == [True] * 4
     assert drained == 19
@@ -265,7 +273,7 @@ async def test_a_full_server_can_be_looked_after(prefix: str, program: str) -> N
 async def test_a_wrong_password_is_an_access_error(prefix: str, program: str) -> None:
     with RedisServer(program, ("--requirepass", "right")) as server:
         retry = Retry(NoBackoff(), 0)
-        client = server.client(password="wrong", retry=retry)  # noqa: S106 - wrong indeed
+        client = server.client(password="wrong", retry=retry, socket_timeout=60)  # noqa: S106 - wrong indeed
         async with client:
             with pytest.raises(CoordinatorAccessError, match="password"):
                 await RedisMessageCoordinator(client, prefix).receive(WRITER)
@@ -313,38 +321,40 @@ async def test_a_waiting_receiver_polls_nothing(client: Any, prefix: str) -> Non
     receiver = asyncio.create_task(coordinator.receive(WRITER, wait=30))
     while (await coordinator.stats(WRITER)).receivers == 0:  # noqa: ASYNC110 - on the server
         await asyncio.sleep(0.01)
+    loop = asyncio.get_running_loop()
+    start = loop.time()
     before = (await client.info("stats"))["total_commands_processed"]
 
     await asyncio.sleep(0.4)
     after = (await client.info("stats"))["total_commands_processed"]
+    slices = int((loop.time() - start) / SLICE)
     receiver.cancel()
     await asyncio.wait([receiver])
 
-    assert after - before <= 2
+    assert after - before <= 2 + slices
 
 
 async def test_a_cancelled_receiver_ends_at_once_while_the_server_stalls(
     client: Any, redis_server: RedisServer, prefix: str
 ) -> None:
+    """It does not wait for what the server says to that."""
     coordinator = RedisMessageCoordinator(client, prefix)
     await coordinator.receive(WRITER)
     other: Any = redis_server.client()
-    receiver = asyncio.create_task(coordinator.receive(WRITER, wait=30))
+    receiver = asyncio.create_task(coordinator.receive(WRITER, wait=1000))
     while (await coordinator.stats(WRITER)).receivers == 0:  # noqa: ASYNC110 - on the server
         await asyncio.sleep(0.01)
     async with other:
-        await other.client_pause(700)
-        loop = asyncio.get_running_loop()
-        start = loop.time()
-
-        receiver.cancel()
-        await asyncio.wait([receiver])
-
-        assert loop.time() - start < 0.5
-        assert receiver.cancelled()
-        await other.client_unpause()
+        await other.client_pause(150_000, all=False)  # no script runs; that it goes on can be said
+        try:
+            receiver.cancel()
+            await asyncio.wait([receiver], timeout=60)
+            assert receiver.cancelled()
+        finally:
+            await other.client_unpause()
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_consumer_survives_a_restart_of_the_server(prefix: str, program: str) -> None:
     with RedisServer(program, ("--appendonly", "yes", "--appendfsync", "always")) as server:
         client: Any = server.client()
@@ -352,7 +362,7 @@ async def test_a_consumer_survives_a_restart_of_the_server(prefix: str, program:
             coordinator = RedisMessageCoordinator(client, prefix)
             await coordinator.send_many(sample(f"{n}") for n in range(4))
             seen: list[str] = []
-            async with coordinator.consume(WRITER, prefetch=2) as leases:
+            async with coordinator.consume(WRITER, prefetch=2, lease=600) as leases:
                 async for lease in leases:
                     async with lease:
                         seen.append(lease.message.message_id)
@@ -381,9 +391,9 @@ async def test_any_number_of_reservations_is_renewed_and_settled_in_one_call(
     coordinator = RedisMessageCoordinator(client, prefix, max_length=None)
     await coordinator.send_many(sample(f"{n}") for n in range(9000))
     tokens = [
-        one.token for _ in range(9) for one in await coordinator.receive_many(WRITER, 1000, 60)
+        one.token for _ in range(9) for one in await coordinator.receive_many(WRITER, 1000, 600)
     ]
 
-    assert await coordinator.extend_many(tokens, 90) == [True] * 9000
+    assert await coordinator.extend_many(tokens, 900) == [True] * 9000
     assert await coordinator.give_back_many(WRITER, tokens[:4500]) == 4500
     assert await coordinator.ack_many(tokens) == [False] * 4500 + [True] * 4500

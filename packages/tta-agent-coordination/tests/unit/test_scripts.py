@@ -216,7 +216,7 @@ async def test_many_expired_messages_do_not_hold_up_the_server(
     await coordinator.send_many([sample("alive")])
     clock.advance(2)
 
-    received = await coordinator.receive(WRITER, 60, wait=5)
+    received = await coordinator.receive(WRITER, 60, wait=100)
 
     assert received is not None
     assert received.message.message_id == "alive"

@@ -38,8 +38,8 @@ async def test_an_answer_that_cannot_be_sent_is_counted() -> None:
 
     metrics = MessageMetrics()
     coordinator = Away(metrics=metrics)
-    asking = asyncio.create_task(coordinator.request(request("q"), timeout=5))
-    received = await coordinator.receive(WRITER, wait=5)
+    asking = asyncio.create_task(coordinator.request(request("q"), timeout=100))
+    received = await coordinator.receive(WRITER, wait=100)
     assert received is not None
     store: Any = vars(coordinator)["_store"]
     send = store.send

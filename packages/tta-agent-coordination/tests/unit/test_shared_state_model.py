@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -78,7 +79,11 @@ class Both(RuleBasedStateMachine):
 
 
 class Late(Both):
-    """Besides, copies of calls come late, to the scripts only: they change nothing."""
+    """Besides, copies of calls come late, to the scripts only: they change nothing.
+
+    As any call, a copy notices that the time of a value is over, and the version that is then made
+    is that moment: so both are asked at once.
+    """
 
     resending: ClassVar[Callable[[Any, ManualClock], Any]]
 
@@ -88,6 +93,8 @@ class Late(Both):
     @rule(number=st.integers(0, 9))
     def copy(self, number: int) -> None:
         self.runner.run(self.client.copy_one(number, PUT))
+        for key in "ab":
+            self.both(partial(SharedState.get, key=key))
 
 
 @pytest.mark.parametrize("times", ["once", "twice"])

@@ -20,7 +20,7 @@ from tta_agent_coordination import (
     InMemoryMessageCoordinator,
     MessageType,
 )
-from tta_agent_coordination.testing import WRITER, sample
+from tta_agent_coordination.testing import WRITER, ManualClock, sample
 from tta_agent_coordination.worker import WorkerState, current_message
 from tta_agent_coordination.worker.signals import heeding
 
@@ -35,7 +35,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         while not condition():  # noqa: ASYNC110 - several events may make it so
             await asyncio.sleep(0.001)
 
@@ -60,7 +60,7 @@ class Refusing(InMemoryMessageCoordinator):
 
 async def test_an_answer_is_not_insisted_on_when_the_lease_is_lost_meanwhile() -> None:
     """While the server was away somebody else has got the message, and answers."""
-    coordinator = Refusing()
+    coordinator = Refusing(clock=ManualClock())
     tokens: list[str] = []
 
     async def handle(_: AgentMessage) -> dict[str, int]:
@@ -72,7 +72,7 @@ async def test_an_answer_is_not_insisted_on_when_the_lease_is_lost_meanwhile() -
     worker = AgentWorker(coordinator, WRITER, handle, lease=0.03)
     running = asyncio.create_task(worker.run())
     request = sample("m1", message_type=MessageType.REQUEST)
-    asking = asyncio.create_task(coordinator.request(request, timeout=10))
+    asking = asyncio.create_task(coordinator.request(request, timeout=100))
     await until(lambda: bool(tokens))
     await coordinator.give_back(WRITER, tokens[0])  # as an operator could
     await until(lambda: worker.health().dropped == 1)
@@ -101,7 +101,7 @@ async def test_what_cannot_be_given_back_comes_again_by_itself() -> None:
     worker.stop()
     await running
 
-    received = await coordinator.receive(WRITER, wait=5)
+    received = await coordinator.receive(WRITER, wait=100)
     assert received is not None
 
 
@@ -120,7 +120,7 @@ async def test_one_that_was_told_to_hurry_before_it_began_begins_nothing() -> No
     await coordinator.send_many([sample("a")])
     worker = AgentWorker(coordinator, WRITER, print, drain_timeout=1000)
     worker.stop_now()
-    await asyncio.wait_for(worker.run(), 5)
+    await asyncio.wait_for(worker.run(), 60)
 
     assert (await coordinator.stats(WRITER)).waiting == 1
 
@@ -167,7 +167,7 @@ def test_signals_are_refused_outside_the_main_thread() -> None:
 
     thread = threading.Thread(target=other)
     thread.start()
-    thread.join(10)
+    thread.join(100)
 
     assert "main thread" in str(failures[0])
 

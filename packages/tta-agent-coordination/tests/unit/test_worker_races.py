@@ -256,6 +256,7 @@ async def test_a_block_that_did_not_begin_can_begin_later() -> None:
         pass
 
 
+@pytest.mark.usefixtures("unhurried")
 async def test_a_registry_that_is_cancelled_as_it_ends_leaves_nothing_behind() -> None:
     """No task, and no warning: with the block, what was noted is over."""
 

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import logging
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -16,8 +16,10 @@ from tta_agent_coordination import (
     InMemoryMessageCoordinator,
     tasks,
 )
+from tta_agent_coordination.coordinators import consumer as consumers
 from tta_agent_coordination.coordinators.base import StoredMailboxes
-from tta_agent_coordination.testing import WRITER, sample
+from tta_agent_coordination.coordinators.store import Held
+from tta_agent_coordination.testing import WRITER, ManualClock, sample
 from tta_agent_coordination.worker import WorkerState, current_message
 
 Make = Callable[..., StoredMailboxes]
@@ -32,7 +34,7 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(100):
         while not condition():  # noqa: ASYNC110 - several events may make it so
             await asyncio.sleep(0.001)
 
@@ -110,15 +112,18 @@ async def test_it_works_with_eager_tasks_as_well(concurrency: int, prefetch: int
     loop: Any = asyncio.get_running_loop()
     loop.set_task_factory(vars(asyncio)["eager_task_factory"])
     options = {"concurrency": concurrency, "prefetch": prefetch}
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(100):
         worker = await work_off(InMemoryMessageCoordinator(), handle, 200, **options)
     loop.set_task_factory(None)
 
     assert worker.health().done == 200
 
 
-async def test_an_acknowledgment_travels_with_the_next_fetch() -> None:
+async def test_an_acknowledgment_travels_with_the_next_fetch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """So a message costs one round trip."""
+    monkeypatch.setattr(consumers, "FLUSH", 1000.0)  # however slow the machine is
     calls: list[str] = []
 
     class Counted(InMemoryMessageCoordinator):
@@ -133,7 +138,7 @@ async def test_an_acknowledgment_travels_with_the_next_fetch() -> None:
     async def handle(_: AgentMessage) -> None:
         await asyncio.sleep(0)
 
-    await work_off(Counted(), handle, 50)
+    await work_off(Counted(), handle, 50, lease=3000)
 
     assert calls.count("take") <= 51
     assert calls.count("ack") <= 2  # the last one, and the first
@@ -182,7 +187,7 @@ async def test_a_worker_whose_fetching_is_cancelled_by_others_fetches_on() -> No
             if task.get_name() == "tta-agent-work":
                 task.cancel()
     await coordinator.send_many([sample("a")])
-    await asyncio.wait_for(handled.wait(), 5)
+    await asyncio.wait_for(handled.wait(), 60)
     worker.stop()
     await running
 
@@ -201,15 +206,18 @@ async def test_another_task_may_have_taken_over_the_fetching_meanwhile() -> None
     worker = AgentWorker(coordinator, WRITER, handle, concurrency=2)
     running = asyncio.create_task(worker.run())
     await begun.wait()
-    await asyncio.sleep(0.01)
-    (fetching,) = (
-        task
-        for task in asyncio.all_tasks() - before
-        if task.get_name() == "tta-agent-work" and "_fetch" in repr(task)
-    )
-    fetching.cancel()
+
+    def fetching() -> list[asyncio.Task[Any]]:
+        work = (one for one in asyncio.all_tasks() - before if one.get_name() == "tta-agent-work")
+        return [one for one in work if "_fetch" in repr(one)]
+
+    await until(lambda: bool(fetching()))
+    for _ in range(20):
+        await asyncio.sleep(0)  # it waits by then
+    (task,) = fetching()
+    task.cancel()
     end.set()  # in the same step: the other one has done its work, and fetches
-    await asyncio.wait([fetching])
+    await asyncio.wait([task])
     await coordinator.send_many([sample("b")])
     await until(lambda: worker.health().done == 2)
     assert worker.health().state is WorkerState.READY
@@ -222,7 +230,7 @@ async def test_a_handler_that_outlives_the_loss_of_its_lease_is_cancelled_again(
 ) -> None:
     """And whatever it returns or raises then is of no use."""
     monkeypatch.setattr(tasks, "INSIST", 0.01)
-    coordinator = InMemoryMessageCoordinator()
+    coordinator = InMemoryMessageCoordinator(clock=ManualClock())
     begun = asyncio.Event()
     cancellations = 0
 
@@ -252,12 +260,24 @@ async def test_a_handler_that_outlives_the_loss_of_its_lease_is_cancelled_again(
     assert (health.done, health.failed, health.dropped) == (1, 0, 1)
 
 
-async def test_work_that_outlasts_its_lease_goes_on_with_a_renewed_one() -> None:
-    coordinator = InMemoryMessageCoordinator()
+async def test_work_that_outlasts_its_lease_goes_on_with_a_renewed_one(
+    clock: ManualClock,
+) -> None:
+    renewed = asyncio.Event()
+
+    class Renewing(InMemoryMessageCoordinator):
+        async def renew(self, tokens: Sequence[str], seconds: float) -> list[Held]:
+            renewed.set()
+            return await super().renew(tokens, seconds)
 
     async def handle(_: AgentMessage) -> None:
-        await asyncio.sleep(0.1)
+        for _turn in range(4):
+            renewed.clear()
+            clock.advance(0.02)
+            await renewed.wait()
+            await asyncio.sleep(0)
 
+    coordinator = Renewing(clock=clock)
     worker = await work_off(coordinator, handle, 1, lease=0.03)
 
     assert (worker.health().done, worker.health().dropped) == (1, 0)
@@ -265,7 +285,7 @@ async def test_work_that_outlasts_its_lease_goes_on_with_a_renewed_one() -> None
 
 
 async def test_only_the_work_whose_lease_is_lost_is_cancelled() -> None:
-    coordinator = InMemoryMessageCoordinator()
+    coordinator = InMemoryMessageCoordinator(clock=ManualClock())
     tokens: dict[str, str] = {}
     end = asyncio.Event()
 

@@ -5,6 +5,7 @@ Longer than other files, since the folder is no part of the package and is loade
 
 import asyncio
 import dataclasses
+import gc
 import importlib
 import importlib.util
 import json
@@ -21,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tta_dev_primitives.core import engine
-from tta_dev_primitives.testing import preserved_observers
+from tta_dev_primitives.testing import preserved_observers, run_virtual
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 # Not `benchmarks`: other packages have a folder of this name too.
@@ -310,6 +311,13 @@ async def test_a_row_that_fails_stops_no_other() -> None:
     assert second.measured.ours is not None
 
 
+async def test_what_the_collector_has_set_apart_stays_so() -> None:
+    """Who froze it, as these tests do, would else pay for it in every collection."""
+    gc.freeze()
+    await main.measured(rows.select(["chain.noise"]), TINY, {})
+    assert gc.get_freeze_count()
+
+
 async def test_peers_stand_beside_ours_and_absent_ones_say_why() -> None:
     """A peer that is absent, cannot be built or does other work has a text, never a figure."""
     found = {
@@ -335,11 +343,10 @@ async def test_a_peer_can_stand_in_every_family(key: str) -> None:
     assert one.measured.peers["loop"]
 
 
-async def test_a_peer_whose_sibling_outlives_the_call_has_no_time() -> None:
+def test_a_peer_whose_sibling_outlives_the_call_has_no_time() -> None:
     """Who leaves the sibling running returns soon, and has not done the work."""
-    (one,) = await main.measured(
-        rows.select(["failure.siblings.fail_fast"]), TINY, {"loop": Loop(), "none": Broken()}
-    )
+    chosen = rows.select(["failure.siblings.fail_fast"])
+    (one,) = run_virtual(main.measured(chosen, TINY, {"loop": Loop(), "none": Broken()}))
     assert one.measured.peers["loop"] == "raised ValueError, sibling still ran after the call"
     assert one.measured.peers["none"] == "has nothing to compare"
     assert isinstance(one.measured.peers["asyncio.TaskGroup"], measure.Figure)

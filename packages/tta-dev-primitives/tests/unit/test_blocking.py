@@ -91,7 +91,7 @@ def test_threads_that_have_run_workflows_leave_nothing_behind_when_they_end() ->
         await process.wait()
 
     asyncio.run(start_a_process())
-    before = threading.enumerate()
+    before = set(threading.enumerate())
 
     for _ in range(3):
         threads = [threading.Thread(target=same.run, args=(1,)) for _ in range(4)]
@@ -100,4 +100,5 @@ def test_threads_that_have_run_workflows_leave_nothing_behind_when_they_end() ->
         for thread in threads:
             thread.join()
 
-    assert threading.enumerate() == before
+    # On Python 3.11 the thread that waited for the process may end only now.
+    assert set(threading.enumerate()) <= before

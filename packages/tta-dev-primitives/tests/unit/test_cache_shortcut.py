@@ -319,7 +319,7 @@ def test_threads_with_loops_of_their_own_share_a_run_on_the_short_way() -> None:
 
     async def ask() -> list[str]:
         first = await cache.execute("warm")
-        together.wait(10)
+        together.wait()
         return [first, await cache.execute("k"), await cache.execute("k")]
 
     got: list[list[str]] = []
@@ -327,6 +327,6 @@ def test_threads_with_loops_of_their_own_share_a_run_on_the_short_way() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert got == [["warm", "k", "k"]] * 4
     assert sorted(runs) == ["k", "warm"]

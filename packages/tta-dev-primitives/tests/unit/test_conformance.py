@@ -1,6 +1,7 @@
 """The core's own observers conform, and an observer that does not is found out."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -61,7 +62,7 @@ def failing(make: Callable[[], Any]) -> set[str]:
     """Return the names of the checks that an observer does not pass."""
 
     class Suite(ObserverConformance):
-        seconds_per_record = 0.005
+        seconds_per_record = 0.001
 
         def make_observer(self) -> Observer:
             made: Observer = make()
@@ -143,20 +144,35 @@ class Meddling:
 
 class Slow:
     def ended(self, record: Record, /) -> None:
-        time.sleep(0.006)
+        time.sleep(0.0015)
 
 
 class OneThread:
-    """Breaks when two threads are inside at once."""
+    """Breaks when two threads are inside at once: the first one there waits for another."""
 
     def __init__(self) -> None:
+        self.maker = threading.get_ident()
         self.inside = 0
+        self.met = threading.Event()
 
     def ended(self, record: Record, /) -> None:
         self.inside += 1
-        time.sleep(0.0001)
+        if self.inside > 1:
+            self.met.set()
+        if threading.get_ident() != self.maker:
+            self.met.wait(60)
         assert self.inside == 1
         self.inside -= 1
+
+
+class SometimesLate:
+    """Held up once, by something that is not its own."""
+
+    def __init__(self) -> None:
+        self.pauses = iter([0.0] * 100 + [0.25])
+
+    def ended(self, record: Record, /) -> None:
+        time.sleep(next(self.pauses, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -188,6 +204,11 @@ def test_a_sound_observer_passes_every_check() -> None:
     """The broken ones fail for what is broken, not for how they are built."""
     assert failing(_Ended) == set()
     assert failing(SpanTable) == set()
+
+
+def test_a_pause_of_the_machine_is_not_the_observers() -> None:
+    """It is slow if it is slow whenever it is timed."""
+    assert "is_quick" not in failing(SometimesLate)
 
 
 def test_the_class_without_a_factory_cannot_be_used() -> None:

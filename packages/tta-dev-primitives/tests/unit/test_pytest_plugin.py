@@ -173,9 +173,10 @@ def test_hypothesis_runs_each_example_in_virtual_time(run: Run) -> None:
     """The marker reaches the function inside `@given`."""
     result = run(
         """
-from hypothesis import given, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 @pytest.mark.virtual_time
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10**6))
 async def test_it(seconds):
     await asyncio.sleep(seconds)

@@ -183,6 +183,15 @@ def test_a_lower_limit_is_adopted_and_a_higher_one_never() -> None:
     assert passing(limiter) == 10
 
 
+@pytest.mark.parametrize("limit", ["1e-300", "1e-310", "5e-324"])
+def test_a_limit_next_to_nothing_lets_next_to_nothing_pass(limit: str) -> None:
+    """The seconds for one unit are more than a float can hold; said by headers or by a rate."""
+    limiter = RateLimiter(Rate(5))
+    limiter.observe({"x-ratelimit-limit-requests": limit})
+    assert passing(limiter) == 1
+    assert passing(RateLimiter(Rate(float(limit)))) == 1
+
+
 def test_only_the_rates_of_the_same_unit_learn() -> None:
     """Tokens that are used up hold back tokens."""
     limiter = RateLimiter(Rate(5), Rate(100, unit="tokens"))

@@ -94,8 +94,8 @@ async def _recording(
                 connect_timeout=30.0,
                 record=_outbound(options),
             )
-            stack.callback(_tell_of, target)
             await target.start()
+            stack.callback(_tell_of, target)
             stack.push_async_callback(target.aclose)
             upstream = command.url
         await stack.enter_async_context(recorder)

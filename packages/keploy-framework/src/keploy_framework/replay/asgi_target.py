@@ -27,6 +27,8 @@ _CLIENT: Final = ("127.0.0.1", 50000)
 _NORMAL: Final = 1000
 _PATIENCE: Final = 1.0
 """How long (s) a WebSocket's client waits for a message that was recorded, before it goes on."""
+_LOOKS: Final = 10
+"""In how many parts: a process that was held up for long has used up only one."""
 
 
 class ASGITarget:
@@ -229,12 +231,12 @@ class _Talker:
     async def _next(self) -> bool:
         """Wait for something to be said; False when nothing is for a while."""
         self._news.clear()
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                await self._news.wait()
-        except TimeoutError:
-            return False
-        return True
+        for _ in range(_LOOKS):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE / _LOOKS):
+                    await self._news.wait()
+                return True
+        return False
 
 
 class _Lifespan:

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 __all__ = ("URLTarget",)
 
 _READ: Final = 1 << 16
-_PATIENCE: Final = 1.0
+_LOOK: Final = 0.1
+_LOOKS: Final = 10
+"""After how many looks (s) without a message a server is silent. They are many and short, since a
+process that was held up for long has used up only one."""
 _SOON: Final = 0.05
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HERE: Final = ("127.", "localhost", "::1")
@@ -227,9 +230,9 @@ class _Talk:
 
     async def _hear(self, count: int) -> None:
         """Wait for so many messages, unless the server is silent: it may be waiting itself."""
-        while self._recorder.heard < count and not self._recorder.exchanges:
-            if not await self._read(_PATIENCE):
-                return
+        looks = 0
+        while self._recorder.heard < count and not self._recorder.exchanges and looks < _LOOKS:
+            looks = 0 if await self._read(_LOOK) else looks + 1
 
     async def _read(self, patience: float | None) -> bool:
         """Read on; False if nothing comes for so long (s)."""

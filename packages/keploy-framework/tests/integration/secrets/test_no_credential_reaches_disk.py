@@ -200,7 +200,7 @@ def call_with_requests(base: str, plants: Sequence[Any]) -> None:
             headers: dict[str, str] = dict((*plant.headers, ("X-Number", str(number))))
             url = f"http://{plant.user}{base}{plant.target}"
             try:
-                session.post(url, headers=headers, data=plant.body, timeout=10)
+                session.post(url, headers=headers, data=plant.body, timeout=60)
             except requests.RequestException:
                 assert plant.name in {"gzip", "compressed"}, plant.name
 
@@ -285,7 +285,7 @@ def test_of_calls_that_fail(tmp_path: Path, leaked_in: Any) -> None:
         with pytest.raises(httpx.ConnectError):
             httpx.post(url, json={"password": secret})
         with pytest.raises(requests.ConnectionError):
-            requests.post(url, json={"password": secret}, timeout=5)
+            requests.post(url, json={"password": secret}, timeout=60)
 
     check(tmp_path, leaked_in, 1)
     assert not any(secret.encode() in f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from keploy_framework.model import Exchange, Request
 
 PIECES = tuple(b"data: %d\n\n" % number for number in range(10))
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds after which a test fails instead of waiting on."""
 
 Step = Callable[[], None]

@@ -24,35 +24,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-async def _aiohttp(url: str, seconds: float = 10) -> bytes:
+PATIENCE = 60.0
+"""Seconds for all that is not the subject: only reading is to take too long, where it does."""
+
+
+async def _aiohttp(url: str, seconds: float = PATIENCE) -> bytes:
     timeout = aiohttp.ClientTimeout(sock_read=seconds)
     async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as got:
         return await got.read()
 
 
-async def _httpx(url: str, seconds: float = 10) -> bytes:
-    async with httpx.AsyncClient(trust_env=False, timeout=seconds) as client:
+async def _httpx(url: str, seconds: float = PATIENCE) -> bytes:
+    timeout = httpx.Timeout(PATIENCE, read=seconds)
+    async with httpx.AsyncClient(trust_env=False, timeout=timeout) as client:
         return (await client.get(url)).content
 
 
-def _urllib3(url: str, seconds: float = 10) -> bytes:
-    with urllib3.PoolManager(timeout=seconds, retries=False) as pool:
+def _urllib3(url: str, seconds: float = PATIENCE) -> bytes:
+    timeout = urllib3.Timeout(connect=PATIENCE, read=seconds)
+    with urllib3.PoolManager(timeout=timeout, retries=False) as pool:
         return pool.request("GET", url).data
 
 
-def _blocking_httpx(url: str, seconds: float = 10) -> bytes:
-    return httpx.get(url, trust_env=False, timeout=seconds).content
+def _blocking_httpx(url: str, seconds: float = PATIENCE) -> bytes:
+    return httpx.get(url, trust_env=False, timeout=httpx.Timeout(PATIENCE, read=seconds)).content
 
 
-def _requests(url: str, seconds: float = 10) -> bytes:
-    return requests.get(url, timeout=seconds).content
+def _requests(url: str, seconds: float = PATIENCE) -> bytes:
+    return requests.get(url, timeout=(PATIENCE, seconds)).content
 
 
-def _run_httpx(url: str, seconds: float = 10) -> bytes:
+def _run_httpx(url: str, seconds: float = PATIENCE) -> bytes:
     return asyncio.run(_httpx(url, seconds))
 
 
-def _run_aiohttp(url: str, seconds: float = 10) -> bytes:
+def _run_aiohttp(url: str, seconds: float = PATIENCE) -> bytes:
     return asyncio.run(_aiohttp(url, seconds))
 
 
@@ -212,7 +218,7 @@ def _first_of_httpx(url: str, step: Callable[[], None]) -> None:
 
 
 def _first_of_requests(url: str, step: Callable[[], None]) -> None:
-    with requests.get(url, stream=True, timeout=9) as response:
+    with requests.get(url, stream=True, timeout=PATIENCE) as response:
         step()
         next(response.iter_content(None))
 

@@ -31,7 +31,7 @@ Call = Callable[[str, str, Any, dict[str, str]], Seen]
 
 def _httpx(library: Any) -> Call:
     def call(method: str, url: str, content: Any, headers: dict[str, str]) -> Seen:
-        with library.Client(trust_env=False, follow_redirects=True, timeout=5) as client:
+        with library.Client(trust_env=False, follow_redirects=True) as client:
             got = client.request(method, url, content=content, headers=headers)
         history = [answer.status_code for answer in got.history]
         return got.status_code, got.reason_phrase, got.headers.multi_items(), got.content, history
@@ -43,7 +43,7 @@ def _async_httpx(library: Any) -> Call:
     async def call(method: str, url: str, content: Any, headers: dict[str, str]) -> Seen:
         if content is not None and not isinstance(content, bytes):
             content = _later(list(content))
-        async with library.AsyncClient(trust_env=False, follow_redirects=True, timeout=5) as client:
+        async with library.AsyncClient(trust_env=False, follow_redirects=True) as client:
             got = await client.request(method, url, content=content, headers=headers)
         history = [answer.status_code for answer in got.history]
         return got.status_code, got.reason_phrase, got.headers.multi_items(), got.content, history
@@ -61,13 +61,13 @@ async def _later(parts: list[bytes]) -> Any:
 
 def _requests(method: str, url: str, content: Any, headers: dict[str, str]) -> Seen:
     with requests.Session() as session:
-        got = session.request(method, url, data=content, headers=headers, timeout=5)
+        got = session.request(method, url, data=content, headers=headers, timeout=60)
     history = [answer.status_code for answer in got.history]
     return got.status_code, got.reason, list(got.raw.headers.items()), got.content, history
 
 
 def _urllib3(method: str, url: str, content: Any, headers: dict[str, str]) -> Seen:
-    with urllib3.PoolManager(timeout=5) as pool:
+    with urllib3.PoolManager(timeout=60) as pool:
         got = pool.request(method, url, body=content, headers=headers)
     return got.status, got.reason, list(got.headers.items()), got.data, got.geturl()
 
@@ -229,15 +229,15 @@ def test_a_session_keeps_its_connection_over_both_worlds(server: Any, recordings
     recorder = MemoryRecorder()
     url = server.url("/echo")
     with requests.Session() as session:
-        session.get(url, timeout=5)
+        session.get(url, timeout=60)
         with install(sink=recorder):
-            session.get(url, timeout=5)
+            session.get(url, timeout=60)
         adapter: Any = session.get_adapter(url)
         connection = adapter.poolmanager.connection_from_url(url)
         before = connection.num_connections
         with install(responder=recordings(*recorder.exchanges)):
-            assert session.get(url, timeout=5).status_code == 200
-        assert session.get(url, timeout=5).status_code == 200
+            assert session.get(url, timeout=60).status_code == 200
+        assert session.get(url, timeout=60).status_code == 200
         assert connection.num_connections == before
     assert len(server.served) == 3
     assert len(recorder.exchanges) == 1
@@ -287,7 +287,7 @@ def test_session_send_and_custom_adapters_are_seen(server: Any, recordings: Any)
     def send() -> tuple[str, bytes]:
         with requests.Session() as session:
             session.mount("http://", _Adapter())
-            got = session.send(prepared, timeout=5)
+            got = session.send(prepared, timeout=60)
             return got.headers["X-Adapted"], got.content
 
     prepared = request.prepare()
@@ -336,7 +336,7 @@ def test_a_call_through_a_proxy_names_whom_it_calls(server: Any, recordings: Any
 
     ways: list[Callable[[], int]] = [
         lambda: httpx.get(url, proxy=proxy).status_code,
-        lambda: requests.get(url, proxies={"http": proxy}, timeout=5).status_code,
+        lambda: requests.get(url, proxies={"http": proxy}, timeout=60).status_code,
         lambda: asyncio.run(with_aiohttp()),
     ]
     for way in ways:

@@ -66,10 +66,10 @@ def test_blocks_may_be_nested_and_may_overlap(server: Any) -> None:
     first.__enter__()
     second.__enter__()
     httpx.get(server.url("/echo"))
-    requests.get(server.url("/echo"), timeout=5)
+    requests.get(server.url("/echo"), timeout=60)
     first.__exit__(None, None, None)
     httpx.get(server.url("/echo"))
-    requests.get(server.url("/echo"), timeout=5)
+    requests.get(server.url("/echo"), timeout=60)
     second.__exit__(None, None, None)
     httpx.get(server.url("/echo"))
 
@@ -147,7 +147,7 @@ def test_an_outbound_call_knows_the_inbound_exchange_that_caused_it(server: Any)
             await client.get(url)
         async with aiohttp.ClientSession() as session, session.get(url) as got:
             await got.read()
-        await asyncio.to_thread(requests.get, url, timeout=5)
+        await asyncio.to_thread(requests.get, url, timeout=60)
 
     async def both() -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -188,7 +188,7 @@ def test_a_block_of_the_process_holds_in_threads(server: Any) -> None:
     recorder = MemoryRecorder()
     with install(sink=recorder):
         thread = threading.Thread(
-            target=requests.get, args=(server.url("/echo"),), kwargs={"timeout": 5}
+            target=requests.get, args=(server.url("/echo"),), kwargs={"timeout": 60}
         )
         thread.start()
         thread.join()
@@ -201,7 +201,7 @@ def test_allowed_hosts_are_called_for_real(server: Any, recordings: Any) -> None
     recorder, responder = MemoryRecorder(), recordings()
     with install(sink=recorder, responder=responder, allow_hosts=["127.0.0.1"]):
         assert httpx.get(server.url("/echo")).status_code == 200
-        assert requests.get(server.url("/echo"), timeout=5).status_code == 200
+        assert requests.get(server.url("/echo"), timeout=60).status_code == 200
 
     assert len(recorder.exchanges) == 2
     assert responder.asked == []
@@ -225,7 +225,7 @@ def test_a_call_that_a_responder_lets_go_is_made_and_recorded(server: Any) -> No
     url = server.url("/echo")
     with install(sink=recorder, responder=_LetsGo()):
         assert httpx.post(url, content=iter([b"li", b"ve"])).content == b"live"
-        assert requests.post(url, data=b"live", timeout=5).content == b"live"
+        assert requests.post(url, data=b"live", timeout=60).content == b"live"
         assert asyncio.run(_post_with_aiohttp(url)) == b"live"
 
     assert [body for _, body in server.served] == [b"live"] * 3

@@ -74,7 +74,7 @@ def test_pieces_come_to_a_reader_that_never_asks_for_more(
     monkeypatch.setattr(reader, "_read_nowait_chunk", without_asking)
 
     async def call() -> list[bytes]:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=5)) as session:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(sock_read=60)) as session:
             return await get(session)
 
     with blocked_network(), install(["aiohttp"], responder=recordings(answered(b"1", b"2", b"3"))):

@@ -179,6 +179,69 @@ async def test_a_websocket_is_spoken_again(folder: Path, store: Store) -> None:
     ]
 
 
+async def test_a_process_that_is_held_up_takes_no_application_for_silent(
+    folder: Path, store: Store, let_pass: Callable[[float], None]
+) -> None:
+    """The client waits for each message, also where its whole patience is over at once."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise RuntimeError("none")
+        await receive()
+        await send({"type": "websocket.accept"})
+        event = await receive()
+        while event["type"] == "websocket.receive":
+            saying = asyncio.create_task(receive())  # as servers do that say something unasked
+            let_pass(1.5)
+            for _ in range(50):
+                await asyncio.sleep(0)
+            if saying.done():  # it went on before it was answered
+                return
+            await send({"type": "websocket.send", "text": event["text"].upper()})
+            event = await saying
+
+    await store(
+        conversation(
+            Message(0.0, "client", "one"),
+            Message(0.1, "server", "ONE"),
+            Message(0.2, "client", "two"),
+            Message(0.3, "server", "TWO"),
+            Message(0.4, "client", "", 1000),
+        )
+    )
+    results = await replay(app, folder)
+    assert results.is_success, results
+
+
+async def test_an_application_that_says_less_than_recorded_is_a_difference(
+    folder: Path, store: Store, let_pass: Callable[[float], None]
+) -> None:
+    """The client waits for a while, and goes on: it may be its turn."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            raise RuntimeError("none")
+        await receive()
+        await send({"type": "websocket.accept"})
+        saying = asyncio.create_task(receive())
+        while not saying.done() or saying.result()["type"] == "websocket.receive":
+            if saying.done():
+                saying = asyncio.create_task(receive())
+            let_pass(0.05)
+            await asyncio.sleep(0)
+
+    await store(
+        conversation(
+            Message(0.0, "client", "one"),
+            Message(0.1, "server", "ONE"),
+            Message(0.2, "client", "two"),
+            Message(0.4, "client", "", 1000),
+        )
+    )
+    results = await replay(app, folder)
+    assert [each.kind for each in results.failures[0].differences] == ["length"]
+
+
 async def test_a_server_that_says_more_than_recorded_is_a_difference(
     folder: Path, store: Store
 ) -> None:

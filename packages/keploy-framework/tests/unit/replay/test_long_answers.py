@@ -62,7 +62,7 @@ async def test_a_body_that_was_not_stored_is_not_kept_when_it_comes_again(
     make: Callable[[int], Any], store: Store, folder: Path
 ) -> None:
     """Its length and its digest are compared while memory holds a piece of it at a time."""
-    count = 512
+    count = 256
     await store(case(Response(200, omitted=Omitted(count * len(PIECE), digest(count), "long"))))
     tracemalloc.start()
     try:

@@ -85,7 +85,7 @@ async def test_parallel_cases_get_their_own_answers(
     with world(outside):
         await record(teller(), ask_thrice)
     await _with_mocks(folder)
-    results = await replay(teller(gate=asyncio.Barrier(3)), folder, workers=3, timeout=10)
+    results = await replay(teller(gate=asyncio.Barrier(3)), folder, workers=3, timeout=60)
     assert results.is_success, results
     assert [case.played for case in results.test_cases] == [("mock-0",), ("mock-1",), ("mock-2",)]
 

@@ -30,7 +30,7 @@ class Waiting(Mapping[str, str]):
 
     def __iter__(self) -> Iterator[str]:
         self.reached.set()
-        assert self.go_on.wait(20)
+        assert self.go_on.wait(60)
         return iter(())
 
     def __getitem__(self, name: str) -> str:
@@ -54,12 +54,12 @@ async def test_a_start_that_is_cancelled_leaves_no_process(
     monkeypatch.setattr("keploy_framework.replay.command.subprocess.Popen", Seen)
     environment = Waiting()
     command = Command(
-        [sys.executable, "-c", "import time; time.sleep(60)"],
-        port=1, env=environment, stop_timeout=20,
+        [sys.executable, "-c", "import time; time.sleep(600)"],
+        port=1, env=environment, stop_timeout=60,
     )  # fmt: skip
     target = CommandTarget(command, turn_calls=False, freeze=False, connect_timeout=1)
     task = asyncio.create_task(target.start())
-    await asyncio.to_thread(environment.reached.wait, 20)
+    await asyncio.to_thread(environment.reached.wait, 60)
     task.cancel()
     await asyncio.sleep(0)
     environment.go_on.set()
@@ -89,7 +89,7 @@ def test_a_call_that_cannot_be_answered_ends_and_is_told() -> None:
         with Client(told[ADDRESS_VARIABLE], authkey=key) as application:
             application.send(CALLS)
             application.send(Request("GET", "http://service.example/"))
-            assert application.poll(10)
+            assert application.poll(60)
             with pytest.raises(EOFError):
                 application.recv()
     finally:
@@ -108,11 +108,11 @@ def test_who_closes_waits_for_nobody_who_has_gone() -> None:
     assert control._thread is not None  # pyright: ignore[reportPrivateUsage] - as above
     with suppress(OSError, EOFError):
         Client(listener.address, authkey=control._key).close()  # pyright: ignore[reportPrivateUsage] - as above
-    control._thread.join(10)  # pyright: ignore[reportPrivateUsage] - as above
+    control._thread.join(60)  # pyright: ignore[reportPrivateUsage] - as above
     control._listener = listener  # pyright: ignore[reportPrivateUsage] - as above
 
     closing = threading.Thread(target=control.close, daemon=True)
     closing.start()
-    closing.join(10)
+    closing.join(60)
 
     assert not closing.is_alive()

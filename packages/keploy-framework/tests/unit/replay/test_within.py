@@ -25,10 +25,10 @@ async def test_what_is_done_in_time_is_returned() -> None:
     async def broken() -> int:
         raise LookupError("no")
 
-    assert await within(5, at_once()) == 1
-    assert await within(5, later()) == 2
+    assert await within(60, at_once()) == 1
+    assert await within(60, later()) == 2
     with pytest.raises(LookupError, match="no"):
-        await within(5, broken())
+        await within(60, broken())
 
 
 async def test_work_has_a_context_of_its_own() -> None:
@@ -39,7 +39,7 @@ async def test_work_has_a_context_of_its_own() -> None:
         word.set("inner")
         return before
 
-    assert await within(5, work()) == "outer"
+    assert await within(60, work()) == "outer"
     assert word.get() == "outer"
 
 
@@ -79,7 +79,7 @@ async def test_work_that_cancels_itself_is_told_apart() -> None:
 
     for made in (work(), late()):
         with pytest.raises(CancelledItselfError):
-            await within(5, made)
+            await within(60, made)
 
 
 async def test_a_cancelled_caller_ends_its_work_first() -> None:

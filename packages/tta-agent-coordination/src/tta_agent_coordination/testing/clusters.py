@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.asyncio.cluster import RedisCluster
 
 from tta_agent_coordination.limits import check_count
-from tta_agent_coordination.testing.servers import RedisServer, Started, free_port
+from tta_agent_coordination.testing.servers import RedisServer, Started, free_port, hold
+
+if TYPE_CHECKING:
+    import socket
 
 __all__ = ("LocalCluster",)
 
@@ -31,9 +34,10 @@ class LocalCluster(Started):
     """
 
     def __init__(
-        self, program: str = "redis-server", nodes: int = 3, *, timeout: float = 20.0
+        self, program: str = "redis-server", nodes: int = 3, *, timeout: float = 60.0
     ) -> None:
         self._timeout = timeout
+        self._held: list[socket.socket] = []
         count = check_count("nodes", nodes, least=3, most=100)
         self.servers: list[RedisServer] = [
             # By default the second port is 10,000 above the first, and may not exist.
@@ -61,6 +65,9 @@ class LocalCluster(Started):
     def _start(self) -> None:
         try:
             for server in self.servers:
+                bus = hold(int(server.arguments[-1]))
+                if bus is not None:
+                    self._held.append(bus)
                 server.start()
             self._join()
         except BaseException:
@@ -97,3 +104,6 @@ class LocalCluster(Started):
         """End all nodes, and delete their files."""
         for server in self.servers:
             server.close()
+        for bus in self._held:
+            bus.close()
+        self._held.clear()

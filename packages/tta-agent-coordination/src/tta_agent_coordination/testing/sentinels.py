@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 from redis.asyncio.sentinel import Sentinel
 
-from tta_agent_coordination.limits import check_count
+from tta_agent_coordination.limits import check_count, check_seconds
 from tta_agent_coordination.testing.servers import RedisServer, Started
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ class _Watcher(RedisServer):
 
     name = "master"
     master = 0
+    down_after = 0.5
 
     def _options(self, folder: str) -> Sequence[str]:
         configuration = Path(folder) / "sentinel.conf"
@@ -33,7 +34,7 @@ class _Watcher(RedisServer):
             configuration.write_text(
                 f"port {self.port}\nbind 127.0.0.1\ndir {folder}\n"
                 f"sentinel monitor {self.name} 127.0.0.1 {self.master} 1\n"
-                f"sentinel down-after-milliseconds {self.name} 500\n"
+                f"sentinel down-after-milliseconds {self.name} {round(self.down_after * 1000)}\n"
                 f"sentinel failover-timeout {self.name} 2000\n",
                 "ascii",
             )
@@ -43,20 +44,27 @@ class _Watcher(RedisServer):
 class LocalSentinel(Started):
     """A master, its replicas and a Sentinel on this machine, for as long as the block lasts.
 
-    The Sentinel finds a master dead after half a second, and puts a replica in its place.
+    When the Sentinel finds a master dead, it puts a replica in its place.
 
     Args:
         program: The servers' program.
         replicas: So many replicas; at least 1.
         timeout: They must be in step within so many seconds.
+        down_after: A master is dead when it has been silent for so many seconds. On a machine that
+            may pause for as long, give more, and say when: by `SENTINEL FAILOVER master`.
 
     Raises:
-        ConfigurationError: There is no such program, or `replicas` is too small.
+        ConfigurationError: There is no such program, or an option is out of range.
         TimeoutError: They do not come together in time.
     """
 
     def __init__(
-        self, program: str = "redis-server", replicas: int = 2, *, timeout: float = 20.0
+        self,
+        program: str = "redis-server",
+        replicas: int = 2,
+        *,
+        timeout: float = 60.0,
+        down_after: float = 0.5,
     ) -> None:
         self._timeout = timeout
         # Else a replica gets its first copy only after five seconds.
@@ -67,13 +75,14 @@ class LocalSentinel(Started):
             for _ in range(check_count("replicas", replicas, least=1, most=10))
         ]
         self.watcher: _Watcher = _Watcher(program)
+        self.watcher.down_after = check_seconds("down_after", down_after)
 
     @asynccontextmanager
     async def client(self, **options: Any) -> AsyncGenerator[Redis]:
         """Connect to whoever is the master, with options of `redis.asyncio.Redis`."""
         untyped: Any = Sentinel
         sentinel = untyped(
-            [("127.0.0.1", self.watcher.port)], sentinel_kwargs={"socket_timeout": 0.5}
+            [("127.0.0.1", self.watcher.port)], sentinel_kwargs={"socket_timeout": 30}
         )
         found: Redis = sentinel.master_for(_Watcher.name, **options)
         try:

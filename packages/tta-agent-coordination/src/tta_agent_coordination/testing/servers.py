@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
-__all__ = ("RedisServer", "Started", "free_port")
+__all__ = ("RedisServer", "Started", "free_port", "hold")
 
 
 class Started(ABC):
@@ -48,7 +49,8 @@ class Started(ABC):
 class RedisServer(Started):
     """A Redis server on a free port of this machine, for as long as the block lasts.
 
-    It keeps nothing on disk unless told to, and is stopped by its process id.
+    It keeps nothing on disk unless told to, and is stopped by its process id. While it is stopped,
+    its port is kept for it (on Linux).
 
     Args:
         program: The server's program; by default `redis-server` from the PATH.
@@ -65,7 +67,7 @@ class RedisServer(Started):
         program: str = "redis-server",
         arguments: Sequence[str] = (),
         *,
-        timeout: float = 10.0,
+        timeout: float = 30.0,
     ) -> None:
         found = shutil.which(program)
         if found is None:
@@ -77,6 +79,7 @@ class RedisServer(Started):
         self._timeout = timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._held: socket.socket | None = None
         self.port: int = 0
 
     @property
@@ -99,9 +102,20 @@ class RedisServer(Started):
         """Start it, and wait until it answers. The port stays the same when it is started again."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="tta-redis-")
-        if not self.port:
+        if self._held is None:
+            self._held = hold(self.port)
+        if self._held is not None:
+            self.port = self._held.getsockname()[1]
+        elif not self.port:
             self.port = free_port()
-        self._process = subprocess.Popen(  # noqa: S603 - the caller's own choice of a program
+        # One that wants its port for itself alone ends at once, and gets it.
+        if not (self._comes_up() or (self._lets_go() and self._comes_up())):
+            self.close()
+            raise TimeoutError(f"{self._program} did not start on port {self.port}")
+
+    def _comes_up(self) -> bool:
+        assert self._folder is not None  # noqa: S101 - made by whoever calls this
+        self._process = process = subprocess.Popen(  # noqa: S603 - the caller's own choice
             [self._program, *self._options(self._folder.name)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -109,10 +123,19 @@ class RedisServer(Started):
         )
         end = time.monotonic() + self._timeout
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > end:
-                self.close()
-                raise TimeoutError(f"{self._program} did not start on port {self.port}")
+            if process.poll() is not None or time.monotonic() > end:
+                return False
             time.sleep(0.01)
+        return True
+
+    def _lets_go(self) -> bool:
+        """Give up the port, if the server has ended; return whether that may help."""
+        held, process = self._held, self._process
+        if held is None or process is None or process.poll() is None:
+            return False
+        self._held = None
+        held.close()
+        return True
 
     def _options(self, folder: str) -> Sequence[str]:
         return (
@@ -152,9 +175,34 @@ class RedisServer(Started):
     def close(self) -> None:
         """End it, and delete its files."""
         self.stop()
+        if self._held is not None:
+            self._held.close()
+            self._held = None
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+
+def hold(port: int = 0) -> socket.socket | None:
+    """Keep a port from being given to others; servers, which reuse addresses, can listen on it.
+
+    Args:
+        port: Which; 0 for any that is free.
+
+    Returns:
+        What holds the port until it is closed; None where the port is taken, or the system does not
+        let a port that is held be listened on.
+    """
+    if sys.platform != "linux":
+        return None
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind(("127.0.0.1", port))
+    except OSError:
+        holder.close()
+        return None
+    return holder
 
 
 def free_port() -> int:

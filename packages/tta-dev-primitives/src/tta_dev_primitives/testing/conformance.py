@@ -43,6 +43,7 @@ _ERRORS: dict[Status, BaseException | None] = {
     "filtered": Filtered("held back", value=1),
 }
 _THREADS = 4
+_TRIES = 3  # of what is timed: another program may have its turn meanwhile
 
 
 class _Unprintable:
@@ -229,14 +230,15 @@ class ObserverConformance(ABC):
         observer = self.make_observer()
         records = [_record() for _ in range(200)]
         _feed(observer, records[0])  # what is loaded at the first call does not count
-        began = time.perf_counter()
-        for record in records:
-            _feed(observer, record)
-        each = (time.perf_counter() - began) / len(records)
-        _hold(
-            each <= self.seconds_per_record,
-            f"a record took {each:.6f} s, more than {self.seconds_per_record:g} s",
-        )
+        each = 0.0
+        for _ in range(_TRIES):
+            began = time.perf_counter()
+            for record in records:
+                _feed(observer, record)
+            each = (time.perf_counter() - began) / len(records)
+            if each <= self.seconds_per_record:
+                return
+        _hold(False, f"a record took {each:.6f} s, more than {self.seconds_per_record:g} s")
 
 
 def _hold(condition: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as an assertion

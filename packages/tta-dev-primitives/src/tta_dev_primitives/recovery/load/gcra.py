@@ -26,6 +26,7 @@ SLACK = 1e-9
 """Seconds that a sum of floats may be off, and a timer early."""
 REWOUND = 1e-3
 """Seconds; a clock that is this far back has begun anew."""
+_LONGEST = 1e100  # seconds for one unit; of infinitely many, the difference would be no number
 
 
 class Rate:
@@ -122,7 +123,7 @@ class Gate:
         """Take another limit, never above that of the rate."""
         limit = min(limit, self.rate.limit)
         self.burst: float = min(self.rate.burst, max(1.0, limit))
-        self.interval: float = self.rate.per / limit
+        self.interval: float = min(self.rate.per / limit, _LONGEST)
         self.tolerance: float = self.burst * self.interval
 
     def start(self, now: float, tat: float, units: float) -> float:
