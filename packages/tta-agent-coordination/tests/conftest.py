@@ -198,7 +198,7 @@ def sentinel() -> Iterator[Callable[[], LocalSentinel]]:
         if shutil.which("redis-server") is None:
             missing("redis-server")
         if not running:
-            made = LocalSentinel()
+            made = LocalSentinel(down_after=1000)
             made.start()
             running.append(made)
         return running[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +47,7 @@ def nothing_left_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"):
         monkeypatch.delenv(name, raising=False)
     yield
-    observability.shutdown_observability()
+    observability.shutdown_observability(60)
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def traced() -> Callable[[], list[ReadableSpan]]:
     )
 
     def stop() -> list[ReadableSpan]:
-        assert observability.shutdown_observability()
+        assert observability.shutdown_observability(60)
         return list(exporter.get_finished_spans())
 
     return stop
@@ -67,6 +69,15 @@ def traced() -> Callable[[], list[ReadableSpan]]:
 def registry() -> CollectorRegistry:
     """Return a registry of this test's own."""
     return CollectorRegistry()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Return a port that the test may listen on again and again, and nobody else is given."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 class Sink:
@@ -85,6 +96,7 @@ class Sink:
         self.bodies: list[bytes] = []
         self.paths: set[str] = set()
         self.status = 200
+        self.connections: list[socket.socket] = []
         sink = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -102,6 +114,11 @@ class Sink:
 
         class Server(http.server.ThreadingHTTPServer):
             request_queue_size = 64
+
+            def get_request(self) -> tuple[socket.socket, object]:
+                request, address = super().get_request()
+                sink.connections.append(request)
+                return request, address
 
             def handle_error(self, request: object, client_address: object) -> None:
                 pass  # a killed sender is no concern of the sink
@@ -127,10 +144,13 @@ class Sink:
                 self.spans.extend(scope.spans)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and hang up."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        for connection in self.connections:
+            with suppress(OSError):  # closed already
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture

@@ -42,6 +42,38 @@ _EXPORTER_LOGGER = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
 _LINE = 300  # characters of a reason in a log line
 _GLANCE = 0.002  # seconds between two looks whether the thread has ended
 _PATIENCE = 10  # closing gives up after so many time limits, even while spans are delivered
+_LOOKS = 10  # and after so many looks at least in which nothing was delivered
+
+
+class _Patience:
+    """How long closing goes on: while spans are delivered, and a time limit when none is.
+
+    What passes between two looks counts for a part of the limit at most. A process that was
+    suspended, or got no processor, finds the limit over when it goes on, though nothing could have
+    been delivered meanwhile.
+
+    Args:
+        timeout: Seconds without a delivery.
+        now: The time, in seconds.
+        delivered: How many spans were delivered so far.
+    """
+
+    __slots__ = ("_delivered", "_last", "_spent", "_standing", "_timeout")
+
+    def __init__(self, timeout: float, now: float, delivered: int) -> None:
+        self._timeout = timeout
+        self._last = now
+        self._delivered = delivered
+        self._standing = self._spent = 0.0
+
+    def is_over(self, now: float, delivered: int) -> bool:
+        """Look again; return whether to give up."""
+        passed = min(now - self._last, self._timeout / _LOOKS)
+        self._last = now
+        self._spent += passed
+        self._standing = self._standing + passed if delivered == self._delivered else 0.0
+        self._delivered = delivered
+        return self._standing > self._timeout or self._spent > _PATIENCE * self._timeout
 
 
 class SpanPipeline:
@@ -56,6 +88,7 @@ class SpanPipeline:
         interval: Seconds between exports while little happens.
         where: Where the spans go, for log lines.
         redact: Takes secrets out of log lines about an exporter; default: nothing is taken out.
+        clock: The time by which closing loses its patience, in seconds.
     """
 
     def __init__(
@@ -68,6 +101,7 @@ class SpanPipeline:
         interval: float = 1.0,
         where: str = "the exporter",
         redact: Redactor | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_span = make_span
         self._make_exporter = make_exporter
@@ -75,6 +109,7 @@ class SpanPipeline:
         self._batch = batch
         self._interval = interval
         self._where = where
+        self._clock = clock
         self._text = Outgoing(redact or (lambda _key, text: text)).text
         self._wake_at = min(4 * batch, max_queue)
         self._begin(make_exporter())
@@ -230,23 +265,20 @@ class SpanPipeline:
         """Deliver what waits, and end the thread.
 
         Args:
-            timeout: Seconds without a delivery after which the rest is dropped and counted.
+            timeout: Seconds without a delivery after which the rest is dropped and counted. Time in
+                which the process stood still counts little.
 
         Returns:
             Whether everything that waited was delivered.
         """
         self._closing = True
         self._wake()
-        limit = time.monotonic() + _PATIENCE * timeout
-        exported, standing = self.exported, time.monotonic() + timeout
+        patience = _Patience(timeout, self._clock(), self.exported)
         # Looked at again and again: who waits by `join` may hold what others wait for when a signal
         # interrupts him, and its handler may be what closes.
         while not self._ended:
             time.sleep(_GLANCE)
-            now = time.monotonic()
-            if self.exported != exported:
-                exported, standing = self.exported, now + timeout
-            if now > min(standing, limit):
+            if patience.is_over(self._clock(), self.exported):
                 self._abandon(timeout)  # the filter stays for what the thread may still say
                 break
         else:

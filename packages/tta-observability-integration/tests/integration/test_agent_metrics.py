@@ -42,7 +42,7 @@ def scrape() -> dict[tuple[str, tuple[str, ...]], float]:
     address = observability.metrics_address()
     assert address is not None
     url = "http://{}:{}/metrics".format(*address)
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own endpoint
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own endpoint
         page = str(answer.read().decode())
     return {
         (sample.name, tuple(sample.labels[label] for label in sorted(sample.labels))): sample.value
@@ -104,7 +104,7 @@ def test_a_page_that_is_opened_again_begins_anew() -> None:
     coordinator = InMemoryMessageCoordinator(AgentMetrics())
     switch_on(registry)
     asyncio.run(send(coordinator))
-    assert observability.shutdown_observability()
+    assert observability.shutdown_observability(60)
     assert not list(registry.collect())
     asyncio.run(coordinator.send_many([sample("while it is off")]))
 

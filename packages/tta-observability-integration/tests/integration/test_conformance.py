@@ -38,7 +38,7 @@ class TestOpenTelemetryObserver(ObserverConformance):
         factory = SpanFactory(resource=Resource({}), redact=plain)
         self.pipeline = SpanPipeline(factory.make, InMemorySpanExporter)
         yield
-        assert self.pipeline.close(5), "a span could not be made of a record"
+        assert self.pipeline.close(60), "a span could not be made of a record"
 
     def make_observer(self) -> CallerObserver:
         """Return it as `initialize_observability` would make it."""

@@ -54,7 +54,7 @@ def scrape(accept: str = "text/plain") -> str:
     request = urllib.request.Request(
         f"http://{address[0]}:{address[1]}/metrics", headers={"Accept": accept}
     )
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         return str(answer.read().decode())
 
 
@@ -76,7 +76,7 @@ def test_spans_arrive_at_a_collector(sink: Sink) -> None:
 
     (step(plus, name="a") >> step(plus, name="b")).named("flow").run(1)
 
-    assert observability.shutdown_observability()
+    assert observability.shutdown_observability(60)
     assert sink.paths == {"/v1/traces"}
     assert sink.services == {"docs"}
     spans = {span.name: span for span in sink.spans}
@@ -96,7 +96,7 @@ def test_the_endpoint_is_read_from_the_environment(
 
     step(plus).run(1)
 
-    assert observability.shutdown_observability()
+    assert observability.shutdown_observability(60)
     assert sink.services == {"from-env"}
     assert len(sink.spans) == 1
 
@@ -111,7 +111,7 @@ def test_a_collector_that_refuses_costs_one_line(
 
     assert [flow.run(n) for n in range(5)] == [n + 2 for n in range(5)]
 
-    assert not observability.shutdown_observability()
+    assert not observability.shutdown_observability(60)
     assert [record.name for record in caplog.records if record.levelname == "WARNING"] == [
         "tta_observability_integration"
     ]
@@ -125,7 +125,7 @@ def test_no_exported_byte_holds_a_secret(sink: Sink) -> None:
         (step(plus) >> leak).run(WorkflowContext(correlation_id=f"r-{SECRETS['aws']}"), 1)
 
     page = scrape()
-    assert observability.shutdown_observability()
+    assert observability.shutdown_observability(60)
     exported = b"".join(sink.bodies) + page.encode()
     assert b"leak" in exported
     assert [name for name, secret in SECRETS.items() if secret.encode() in exported] == []
@@ -194,20 +194,19 @@ def test_the_default_registry_serves_what_the_application_counts_itself() -> Non
 
     assert "process_" in scrape() or "python_info" in scrape()
 
-    assert observability.shutdown_observability()
+    assert observability.shutdown_observability(60)
     assert known() == before
 
 
-def test_the_endpoint_listens_on_loopback_and_stops() -> None:
+def test_the_endpoint_listens_on_loopback_and_stops(port: int) -> None:
     """After the end the port is free again."""
-    assert observability.initialize_observability(enable_tracing=False, prometheus_port=0)
+    assert observability.initialize_observability(enable_tracing=False, prometheus_port=port)
     first = observability.metrics_address()
-    assert first is not None
-    assert first[0] == "127.0.0.1"
+    assert first == ("127.0.0.1", port)
     scrape()
 
-    assert observability.shutdown_observability()
+    assert observability.shutdown_observability(60)
 
     assert observability.metrics_address() is None
-    assert observability.initialize_observability(enable_tracing=False, prometheus_port=first[1])
+    assert observability.initialize_observability(enable_tracing=False, prometheus_port=port)
     assert observability.metrics_address() == first

@@ -43,7 +43,7 @@ def scrape() -> str:
     address = observability.metrics_address()
     assert address is not None
     url = "http://{}:{}/metrics".format(*address)
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own endpoint
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own endpoint
         return str(answer.read().decode())
 
 
@@ -74,28 +74,28 @@ def test_no_exporter_changes_a_result(caplog: pytest.LogCaptureFixture) -> None:
     flow = step(plus) >> plus
     assert [flow.run(n) for n in range(700)] == [n + 2 for n in range(700)]
 
-    assert not observability.shutdown_observability()
+    assert not observability.shutdown_observability(60)
     assert len([line for line in caplog.records if line.levelno == logging.WARNING]) == 2
 
 
 def test_a_collector_that_comes_back_gets_what_comes_after(
-    sink_type: type[Sink], caplog: pytest.LogCaptureFixture
+    sink_type: type[Sink], port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Killed between two runs and started again at the same place."""
-    first = sink_type()
-    port = first.port
+    first = sink_type(port)
     assert observability.initialize_observability(otlp_endpoint=first.url, enable_prometheus=False)
     step(plus, name="before").run(1)
     first.close()
     second = sink_type(port)
     try:
         step(plus, name="after").run(1)
-        observability.shutdown_observability(5)
+        observability.shutdown_observability(60)
     finally:
         second.close()
 
     assert "after.execute" in {span.name for span in second.spans}
-    assert len(first.spans) + len(second.spans) == 2
+    # One may come twice: the first collector may have been killed before it could answer.
+    assert len({span.span_id for span in first.spans + second.spans}) == 2
     assert not caplog.records
 
 
@@ -107,7 +107,7 @@ def test_the_line_about_a_refusal_says_who_refused_and_why(
     sink.status = status
     assert observability.initialize_observability(otlp_endpoint=sink.url, enable_prometheus=False)
     step(plus).run(1)
-    assert not observability.shutdown_observability()
+    assert not observability.shutdown_observability(60)
 
     (record,) = [line for line in caplog.records if line.levelno == logging.WARNING]
     assert f"{sink.url}/v1/traces refused" in record.getMessage()
@@ -259,7 +259,7 @@ def test_a_malformed_caller_costs_its_own_run_at_most(
     assert step(plus).run(WorkflowContext(parent_span_context=given), 1) == 2
     step(plus, name="after").run(1)
 
-    whole = observability.shutdown_observability()
+    whole = observability.shutdown_observability(60)
 
     arrived = {span.name for span in sink.spans}
     assert {"before.execute", "after.execute"} <= arrived
@@ -321,7 +321,7 @@ print(on)
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
         env={**{k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}, name: value},
     )
 

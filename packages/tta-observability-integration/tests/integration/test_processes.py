@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SCRIPT = """
-import multiprocessing, os, signal, sys
+import multiprocessing, os, signal, sys, time
 from concurrent.futures import ProcessPoolExecutor
 import tta_observability_integration as observability
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -33,7 +33,9 @@ class Lines(SpanExporter):
         pass
 
 def initialize():
-    assert observability.initialize_observability(span_exporter=Lines(), prometheus_port=0)
+    assert observability.initialize_observability(
+        span_exporter=Lines(), prometheus_port=0, shutdown_timeout=60
+    )
 
 def work(number):
     return step(str, name=f"w{number}").run(number)
@@ -61,7 +63,7 @@ def run(tmp_path: Path, method: str, code: str) -> Counter[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
         env=environment,
     )
     assert done.returncode == 0, done.stderr
@@ -127,7 +129,8 @@ for number in range(1, 4):
         assert observability.metrics_address() is None
         work(number)
         os.write(tell, b"x")
-        signal.pause()
+        while True:  # `signal.pause` would not wake for one that came just before it
+            time.sleep(0.05)
     children.append(child)
     os.read(told, 1)
 assert observability.metrics_address() == address

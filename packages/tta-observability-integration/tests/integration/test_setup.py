@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -36,27 +36,34 @@ def one_line(caplog: pytest.LogCaptureFixture) -> str:
     return record.getMessage()
 
 
+def is_refused_at_once(**wrong: Any) -> bool:
+    """Tell whether a refusal takes less than 50 ms; one of twenty, for a machine may pause."""
+    for _ in range(20):
+        began = time.perf_counter()
+        assert not observability.initialize_observability(**wrong)
+        if time.perf_counter() - began < 0.05:
+            return True
+    return False
+
+
 def test_a_taken_port_is_refused_at_once(taken: int, caplog: pytest.LogCaptureFixture) -> None:
     """The line names the port; nothing is changed."""
     before = engine.observers()
-    began = time.perf_counter()
 
     assert not observability.initialize_observability(prometheus_port=taken)
 
-    assert time.perf_counter() - began < 0.05
     assert str(taken) in one_line(caplog)
     assert engine.observers() == before
     assert not observability.is_observability_enabled()
+    assert is_refused_at_once(prometheus_port=taken)
 
 
 def test_a_bad_endpoint_is_refused_at_once(caplog: pytest.LogCaptureFixture) -> None:
     """Before anything is imported or opened."""
-    began = time.perf_counter()
-
     assert not observability.initialize_observability(otlp_endpoint="collector:4318")
 
-    assert time.perf_counter() - began < 0.05
     assert "'collector:4318'" in one_line(caplog)
+    assert is_refused_at_once(otlp_endpoint="collector:4318")
 
 
 def test_a_second_call_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -74,7 +81,7 @@ def test_a_second_call_changes_nothing(caplog: pytest.LogCaptureFixture) -> None
     assert "service_name" in one_line(caplog)
     assert observability.metrics_address() == address
     step(str).run(1)
-    assert observability.shutdown_observability()
+    assert observability.shutdown_observability(60)
     assert len(exporter.get_finished_spans()) == 1
 
 
@@ -84,9 +91,9 @@ def test_it_can_be_switched_off_and_on_again() -> None:
         exporter = InMemorySpanExporter()
         assert observability.initialize_observability(span_exporter=exporter, prometheus_port=0)
         step(str).run(1)
-        assert observability.shutdown_observability()
+        assert observability.shutdown_observability(60)
         assert len(exporter.get_finished_spans()) == 1
-    assert observability.shutdown_observability()
+    assert observability.shutdown_observability(60)
 
 
 def test_an_unknown_option_is_an_error() -> None:
@@ -109,19 +116,22 @@ def test_names_of_ours_in_the_registry_are_refused(caplog: pytest.LogCaptureFixt
     assert "registry" in one_line(caplog)
 
 
-def without(*modules: str) -> subprocess.CompletedProcess[str]:
-    """Initialize in a fresh interpreter where some modules cannot be imported."""
+def fresh(settings: str, *missing: str) -> subprocess.CompletedProcess[str]:
+    """Initialize in a fresh interpreter where some modules cannot be imported.
+
+    It prints whether that worked, the files of SDKs that were imported, and what a workflow does.
+    """
     code = f"""
-import logging, sys, time
+import logging, sys
 logging.basicConfig(format="LINE %(message)s")
-for name in {modules!r}:
+for name in {missing!r}:
     sys.modules[name] = None
 import tta_observability_integration as observability
-initialize = observability.initialize_observability
-began = time.perf_counter()
-done = initialize(prometheus_port=0)
-print(done, round(time.perf_counter() - began, 3))
-if "tta_dev_primitives" not in {modules!r}:
+print(observability.initialize_observability({settings}))
+sdks = ("opentelemetry", "prometheus_client", "requests", "google")
+print([name for name, module in sys.modules.items()
+       if name.startswith(sdks) and getattr(module, "__file__", None)])
+if "tta_dev_primitives" not in {missing!r}:
     from tta_dev_primitives import step
     print(step(str.upper).run("still works"))
 """
@@ -130,7 +140,7 @@ if "tta_dev_primitives" not in {modules!r}:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
 
 
@@ -145,29 +155,20 @@ if "tta_dev_primitives" not in {modules!r}:
 )
 def test_a_missing_package_is_named_and_harms_nothing(module: str, named: str) -> None:
     """False, one line that says what to install, and workflows run as before."""
-    done = without(module)
+    done = fresh("prometheus_port=0", module)
 
-    result, seconds = done.stdout.splitlines()[0].split()
-    assert result == "False"
-    assert float(seconds) < 0.5  # 0.05 on a machine of its own; the import of the core included
+    result, imported, *after = done.stdout.splitlines()
+    assert (result, imported) == ("False", "[]")
     lines = [line for line in done.stderr.splitlines() if line.startswith("LINE")]
     assert len(lines) == 1, done.stderr
     assert named in lines[0]
-    if module != "tta_dev_primitives":
-        assert done.stdout.splitlines()[-1] == "STILL WORKS"
+    assert after == ([] if module == "tta_dev_primitives" else ["STILL WORKS"])
 
 
-def test_a_refusal_imports_no_sdk() -> None:
+def test_a_refusal_imports_no_sdk(taken: int) -> None:
     """That is what keeps it short."""
-    code = """
-import sys
-import tta_observability_integration as observability
-assert not observability.initialize_observability(otlp_endpoint="nonsense")
-print(sorted({name.split(".")[0] for name in sys.modules} & {"opentelemetry", "requests",
-      "prometheus_client"}))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
-    )
-
-    assert done.stdout.strip() == "[]"
+    for wrong in ("otlp_endpoint='nonsense'", f"prometheus_port={taken}"):
+        assert fresh(wrong).stdout.splitlines() == ["False", "[]", "STILL WORKS"]
+    whole = fresh("prometheus_port=0, shutdown_timeout=0.1").stdout.splitlines()
+    assert whole[0] == "True"
+    assert whole[1] != "[]"

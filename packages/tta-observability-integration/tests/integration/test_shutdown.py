@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("timeout", ["1", None, True, 0, -1, float("nan"), float("inf"), 1e300])
 def test_a_wrong_timeout_is_refused_and_changes_nothing(
-    timeout: Any, registry: CollectorRegistry
+    timeout: Any, port: int, registry: CollectorRegistry
 ) -> None:
     """Half an end would leave the port taken and nothing to end it by."""
     exporter = InMemorySpanExporter()
     assert observability.initialize_observability(
-        span_exporter=exporter, prometheus_port=0, registry=registry
+        span_exporter=exporter, prometheus_port=port, registry=registry
     )
-    address = observability.metrics_address()
-    assert address is not None
+    address = ("127.0.0.1", port)
+    assert observability.metrics_address() == address
 
     with pytest.raises(ValueError, match="timeout must be seconds") as refused:
         observability.shutdown_observability(timeout)
@@ -44,7 +44,7 @@ def test_a_wrong_timeout_is_refused_and_changes_nothing(
     assert repr(timeout) in str(refused.value)
     assert observability.metrics_address() == address
     step(str).run(1)
-    assert observability.shutdown_observability()
+    assert observability.shutdown_observability(60)
     assert len(exporter.get_finished_spans()) == 1
     with socket.create_server(address):
         pass
@@ -68,7 +68,7 @@ def test_many_threads_may_set_up_and_end(registry: CollectorRegistry) -> None:
             span_exporter=exporter, prometheus_port=0, registry=registry
         )
         step(str).run(1)
-        return on and observability.shutdown_observability(5)
+        return on and observability.shutdown_observability(60)
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(turn, range(64)))
@@ -76,6 +76,8 @@ def test_many_threads_may_set_up_and_end(registry: CollectorRegistry) -> None:
     assert not observability.is_observability_enabled()
     assert engine.observers() == before
     assert list(registry.collect()) == []
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(60)  # which has done its work, and is about to end
     assert set(threading.enumerate()) <= threads
 
 
@@ -106,7 +108,9 @@ class Slow(SpanExporter):
         pass
 
 def initialize(**options):
-    if not observability.initialize_observability(enable_prometheus=False, **options):
+    if not observability.initialize_observability(
+        enable_prometheus=False, shutdown_timeout=60, **options
+    ):
         sys.exit("not initialized")
 """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OTEL_")}
@@ -115,7 +119,7 @@ def initialize(**options):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
         env=environment,
     )
 
@@ -124,7 +128,7 @@ ENDS = {
     "a SIGTERM while it is being ended": """
 initialize(span_exporter=Slow(lambda: os.kill(os.getpid(), signal.SIGTERM)))
 step(str, name="a").run(1)
-observability.shutdown_observability()
+observability.shutdown_observability(60)
 """,
     "a SIGTERM while the process ends": """
 initialize(span_exporter=Slow(lambda: os.kill(os.getpid(), signal.SIGTERM)))
@@ -132,7 +136,7 @@ step(str, name="a").run(1)
 """,
     "a signal handler that ends it": """
 def end(number, frame):
-    observability.shutdown_observability()
+    observability.shutdown_observability(60)
     sys.exit(7)
 signal.signal(signal.SIGTERM, end)
 initialize(span_exporter=Slow())
@@ -141,19 +145,19 @@ os.kill(os.getpid(), signal.SIGTERM)
 """,
     "a signal handler that ends it while it is being ended": """
 def end(number, frame):
-    observability.shutdown_observability()
+    observability.shutdown_observability(60)
     sys.exit(7)
 signal.signal(signal.SIGTERM, end)
 initialize(span_exporter=Slow(lambda: os.kill(os.getpid(), signal.SIGTERM)))
 step(str, name="a").run(1)
-observability.shutdown_observability()
+observability.shutdown_observability(60)
 """,
     "a function at exit that runs a workflow": """
 initialize(span_exporter=Slow())
 atexit.register(lambda: step(str, name="a").run(1))
 """,
     "a function at exit that ends it": """
-atexit.register(lambda: print(observability.shutdown_observability()))
+atexit.register(lambda: print(observability.shutdown_observability(60)))
 initialize(span_exporter=Slow())
 step(str, name="a").run(1)
 """,

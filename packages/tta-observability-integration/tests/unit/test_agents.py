@@ -185,7 +185,7 @@ def test_a_redactor_may_send_messages_itself() -> None:
     counts = AgentCounts(redact=redact)
     done = threading.Thread(target=counts.event, args=("sent", "writer", 1), daemon=True)
     done.start()
-    done.join(5)
+    done.join(60)
 
     assert not done.is_alive()
     assert sum(events(counts).values()) >= 2
@@ -221,11 +221,11 @@ def test_a_forked_child_counts_though_a_thread_held_the_lock() -> None:
     def hold() -> None:
         with lock:
             held.set()
-            free.wait(5)
+            free.wait(60)
 
     holding = threading.Thread(target=hold)
     holding.start()
-    held.wait(5)
+    held.wait(60)
     counts.restart_after_fork()
 
     counts.delivered(1)

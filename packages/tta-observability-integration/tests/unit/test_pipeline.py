@@ -1,3 +1,5 @@
+"""The way of a span to its exporter; one file, for all need the same exporter that records."""
+
 from __future__ import annotations
 
 import logging
@@ -6,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.context import get_value
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -13,7 +16,9 @@ from tta_observability_integration import names
 from tta_observability_integration.pipeline import SpanPipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+RESOURCE = Resource({})  # without one, each span would look for its own
 
 
 class Recording(SpanExporter):
@@ -49,12 +54,25 @@ def make(ended: Any) -> ReadableSpan:
     """Make a span of whatever was offered; refuse what is marked."""
     if ended == "poison":
         raise ValueError("poison")
-    return ReadableSpan(name=str(ended))
+    return ReadableSpan(name=str(ended), resource=RESOURCE)
 
 
 def pipeline(exporter: SpanExporter, **options: Any) -> SpanPipeline:
     """Return a pipeline that takes anything."""
     return SpanPipeline(make, lambda: exporter, **options)
+
+
+class Looks:
+    """A clock by which a tenth of a second passes between two looks, while the test lets it."""
+
+    def __init__(self, passes: Callable[[], bool]) -> None:
+        self.now = 0.0
+        self._passes = passes
+
+    def __call__(self) -> float:
+        if self._passes():
+            self.now += 0.1
+        return self.now
 
 
 def hide(key: str, value: str) -> str:
@@ -68,14 +86,13 @@ def offer(to: SpanPipeline, *items: object) -> None:
         to.offer(item)  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.slow
 def test_everything_offered_is_delivered_in_order() -> None:
     """Closing waits for what is on its way."""
     exporter = Recording()
     spans = pipeline(exporter)
     offer(spans, *range(10_000))
 
-    assert spans.close(5)
+    assert spans.close(60)
 
     assert exporter.seen == [str(n) for n in range(10_000)]
     assert spans.exported == 10_000
@@ -89,12 +106,12 @@ def test_what_does_not_fit_is_counted(caplog: pytest.LogCaptureFixture) -> None:
     exporter.hang = True
     spans = pipeline(exporter, max_queue=100, batch=10)
     offer(spans, *range(100))
-    assert exporter.exporting.wait(5)
+    assert exporter.exporting.wait(60)
 
     offer(spans, *range(500))
     exporter.hang = False
     exporter.released.set()
-    assert spans.close(5)
+    assert spans.close(60)
 
     assert spans.dropped[names.DROPPED_QUEUE_FULL] > 0
     assert len(exporter.seen) + spans.dropped[names.DROPPED_QUEUE_FULL] == 600
@@ -112,7 +129,7 @@ def test_what_the_exporter_does_not_take_is_counted(
     spans = pipeline(exporter, batch=10)
     offer(spans, *range(100))
 
-    assert not spans.close(5)
+    assert not spans.close(60)
 
     assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 100
     assert len(caplog.records) == 1
@@ -124,7 +141,7 @@ def test_one_odd_record_does_not_cost_its_batch() -> None:
     spans = pipeline(exporter)
     offer(spans, "a", "poison", "b")
 
-    assert not spans.close(5)
+    assert not spans.close(60)
 
     assert exporter.seen == ["a", "b"]
     assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 1
@@ -142,7 +159,7 @@ def test_an_exporter_that_hangs_delays_closing_by_the_time_limit_only(
     assert not spans.close(0.05)
 
     assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 100
-    assert exporter.released.wait(5)
+    assert exporter.released.wait(60)
     assert len(caplog.records) == 1
 
 
@@ -152,7 +169,7 @@ def test_what_is_on_its_way_to_the_exporter_is_counted_as_well() -> None:
 
     def slow(item: Any) -> Any:
         if item == 6:
-            release.wait(10)
+            release.wait(60)
         return make(item)
 
     spans = SpanPipeline(slow, Recording, batch=10)
@@ -163,26 +180,66 @@ def test_what_is_on_its_way_to_the_exporter_is_counted_as_well() -> None:
     assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 100
 
 
+class Slow(Recording):
+    """Takes a while for each export: eight tenths of a second by its own clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Looks(lambda: self.clock.now < self._until)
+        self._until = 0.0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self._until += 0.8
+        while self.clock.now < self._until and not self.released.is_set():
+            threading.Event().wait(0.001)
+        return super().export(spans)
+
+
 def test_closing_waits_longer_than_the_limit_while_spans_are_delivered() -> None:
     """The limit is for standing still."""
-
-    class Slow(Recording):
-        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-            threading.Event().wait(0.03)
-            return super().export(spans)
-
     exporter = Slow()
-    spans = pipeline(exporter, batch=1)
-    offer(spans, *range(8))
+    spans = pipeline(exporter, batch=1, clock=exporter.clock)
+    offer(spans, *range(3))
 
-    assert spans.close(0.1)
-    assert len(exporter.seen) == 8
+    assert spans.close(1.0)
+    assert exporter.seen == ["0", "1", "2"]
+    assert exporter.clock.now > 2
+
+
+def test_closing_ends_in_the_end_even_while_spans_are_delivered() -> None:
+    """After ten limits, for whoever ends a process waits no longer."""
+    exporter = Slow()
+    spans = pipeline(exporter, batch=1, clock=exporter.clock)
+    offer(spans, *range(20))
+
+    assert not spans.close(1.0)
+    assert 11 <= spans.exported <= 13  # of 0.8 s each
+    assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 20 - spans.exported
+
+
+def test_a_process_that_was_suspended_while_closing_loses_nothing() -> None:
+    """The limit is over when it goes on, though the exporter had no time either."""
+    exporter = Recording()
+    exporter.hang = True
+
+    def clock() -> float:
+        times.append(times[-1] + 1000)
+        if len(times) == 8:
+            exporter.released.set()
+        return times[-1] if len(times) < 8 else times[7]
+
+    times = [0.0]
+    spans = pipeline(exporter, clock=clock)
+    offer(spans, "a")
+
+    assert spans.close(1.0)
+    assert exporter.seen == ["a"]
 
 
 def test_what_comes_after_the_end_is_counted() -> None:
     """A run may end after observability was switched off."""
     spans = pipeline(Recording())
-    assert spans.close(5)
+    assert spans.close(60)
 
     offer(spans, "late")
 
@@ -195,8 +252,8 @@ def test_a_full_batch_is_exported_before_its_time() -> None:
     spans = pipeline(exporter, batch=10, interval=3600)
     offer(spans, *range(50))
 
-    assert exporter.exporting.wait(5)
-    assert spans.close(5)
+    assert exporter.exporting.wait(60)
+    assert spans.close(60)
 
 
 def test_our_own_requests_are_not_traced() -> None:
@@ -211,7 +268,7 @@ def test_our_own_requests_are_not_traced() -> None:
     exporter = Looking()
     spans = pipeline(exporter)
     offer(spans, "a")
-    assert spans.close(5)
+    assert spans.close(60)
 
     assert exporter.suppressed is True
     assert get_value(_SUPPRESS_INSTRUMENTATION_KEY) is None
@@ -227,7 +284,7 @@ def test_an_exporter_that_cannot_be_shut_down_does_no_harm() -> None:
     spans = pipeline(Broken())
     offer(spans, "a")
 
-    assert spans.close(5)
+    assert spans.close(60)
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
@@ -244,10 +301,10 @@ def test_nothing_that_an_exporter_raises_ends_the_thread(error: BaseException) -
     exporter = Leaving()
     spans = pipeline(exporter, batch=1, interval=0.01)
     offer(spans, "first")
-    assert exporter.exporting.wait(5)
+    assert exporter.exporting.wait(60)
     offer(spans, "second")
 
-    assert not spans.close(5)
+    assert not spans.close(60)
     assert exporter.seen == ["second"]
     assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 1
 
@@ -265,7 +322,7 @@ def test_an_answer_that_is_none_counts_as_a_failure(
     spans = pipeline(Garbled(), where="the exporter Garbled")
     offer(spans, "a")
 
-    assert not spans.close(5)
+    assert not spans.close(60)
     said = caplog.records[0].getMessage()
     assert f"the exporter Garbled returned {type(answer).__name__}" in said
     assert "SpanExportResult.SUCCESS" in said
@@ -279,7 +336,7 @@ def test_the_line_about_a_failure_holds_no_secret_and_no_second_line(
     exporter.error = OSError("no route to http://h/?key=hunter2\nTraceback " + "x" * 10_000)
     spans = pipeline(exporter, redact=hide)
     offer(spans, "a")
-    assert not spans.close(5)
+    assert not spans.close(60)
 
     said = caplog.records[0].getMessage()
     assert "OSError: no route to http://h/?key=[gone] Traceback" in said
@@ -299,20 +356,21 @@ def test_an_error_that_cannot_be_shown_is_told_all_the_same(
     exporter.error = OddError()
     spans = pipeline(exporter)
     offer(spans, "a")
-    assert not spans.close(5)
+    assert not spans.close(60)
 
     assert "OddError" in caplog.records[0].getMessage()
 
 
 def test_a_shutdown_that_hangs_is_not_told_as_a_loss(caplog: pytest.LogCaptureFixture) -> None:
     """Everything was delivered."""
-    release = threading.Event()
+    release, shutting = threading.Event(), threading.Event()
 
     class Lingering(Recording):
         def shutdown(self) -> None:
-            release.wait(10)
+            shutting.set()
+            release.wait(60)
 
-    spans = pipeline(Lingering())
+    spans = pipeline(Lingering(), clock=Looks(shutting.is_set))
     offer(spans, "a")
 
     assert spans.close(0.05)
@@ -326,7 +384,7 @@ def test_closing_waits_for_no_lock_of_a_workflow_that_was_interrupted() -> None:
     spans = pipeline(exporter)
     offer(spans, "a")
     with spans._refusing:  # pyright: ignore[reportPrivateUsage] - where the signal arrives
-        assert spans.close(5)
+        assert spans.close(60)
         offer(spans, "late")
 
     assert exporter.seen == ["a"]
@@ -336,8 +394,8 @@ def test_closing_waits_for_no_lock_of_a_workflow_that_was_interrupted() -> None:
 def test_closing_in_a_signal_handler_that_interrupted_closing_ends() -> None:
     """Nothing is delivered while the thread that closes is held up; nobody waits for himself."""
     spans = pipeline(Recording())
-    offer(spans, "a")
     with spans._lock:  # pyright: ignore[reportPrivateUsage] - where the signal arrives
+        offer(spans, "a")
         assert not spans.close(0.05)
 
     assert spans.dropped[names.DROPPED_EXPORT_FAILED] == 1
@@ -357,7 +415,7 @@ def test_a_log_handler_that_raises_stops_no_delivery() -> None:
         exporter = Recording()
         spans = pipeline(exporter, batch=1)
         offer(spans, "a", "poison", "b")
-        assert not spans.close(5)
+        assert not spans.close(60)
     finally:
         logger.removeFilter(broken)
 

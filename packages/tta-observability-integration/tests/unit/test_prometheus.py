@@ -5,6 +5,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +19,7 @@ from tta_observability_integration.metrics import Durations
 from tta_observability_integration.prometheus import MetricsEndpoint, TelemetryCollector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from prometheus_client.metrics_core import Metric
 
@@ -51,43 +52,70 @@ def registry() -> CollectorRegistry:
     return registry
 
 
+@contextmanager
+def served(
+    registry: CollectorRegistry, *, patience: float = 600, port: int = 0
+) -> Generator[MetricsEndpoint, None, None]:
+    """Serve a registry to clients that may take so many seconds."""
+    listener = socket.create_server(("127.0.0.1", port))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # what is not read, waits
+    made = MetricsEndpoint(registry, listener, patience=patience)
+    try:
+        yield made
+    finally:
+        made.close(60)
+
+
+@contextmanager
+def unread(endpoint: MetricsEndpoint) -> Generator[None, None, None]:
+    """Ask for a page that does not fit into the buffers, and do not read it."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        client.connect(endpoint.address)
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        yield
+
+
 @pytest.fixture
 def endpoint(registry: CollectorRegistry) -> Iterator[MetricsEndpoint]:
-    """Serve it to clients that may take a second."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # what is not read, waits
-    made = MetricsEndpoint(registry, listener, patience=1.0)
-    yield made
-    made.close(5)
+    """Serve it to patient clients."""
+    with served(registry) as made:
+        yield made
 
 
 def scrape(endpoint: MetricsEndpoint, query: str = "") -> str:
     """Return the page."""
     url = "http://{}:{}/metrics{}".format(*endpoint.address, query)
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own endpoint
+    with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own endpoint
         return str(answer.read().decode())
 
 
-def test_a_client_that_never_asks_is_cut_off(endpoint: MetricsEndpoint) -> None:
+def test_a_client_that_never_asks_is_cut_off(registry: CollectorRegistry) -> None:
     """Each holds a thread and a descriptor."""
-    with socket.create_connection(endpoint.address, 5) as client:
+    with (
+        served(registry, patience=0.2) as endpoint,
+        socket.create_connection(endpoint.address, 60) as client,
+    ):
         assert client.recv(1) == b""
 
 
-def test_a_client_that_never_reads_is_cut_off(endpoint: MetricsEndpoint) -> None:
-    """And holds up no other."""
-    before = set(threading.enumerate())
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
-        client.connect(endpoint.address)
-        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+def test_a_client_that_never_reads_holds_up_no_other(endpoint: MetricsEndpoint) -> None:
+    """They are served by threads of their own."""
+    with unread(endpoint), socket.create_connection(endpoint.address, 60) as other:
+        other.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert other.recv(12) == b"HTTP/1.0 200"
 
-        with socket.create_connection(endpoint.address, 5) as other:
-            other.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
-            assert other.recv(12) == b"HTTP/1.0 200"
-        for thread in set(threading.enumerate()) - before:
-            thread.join(5)
-            assert not thread.is_alive()
+
+def test_a_client_that_never_reads_is_cut_off(registry: CollectorRegistry) -> None:
+    """What it asked for does not wait for it."""
+    with served(registry, patience=0.2) as endpoint:
+        before = set(threading.enumerate())
+        with unread(endpoint), socket.create_connection(endpoint.address, 60) as later:
+            # Both were let in, one after the other, when this one is cut off, who never asks.
+            assert later.recv(1) == b""
+            for thread in set(threading.enumerate()) - before:
+                thread.join(60)
+                assert not thread.is_alive()
 
 
 def test_a_collector_that_raises_is_told_to_the_scraper_and_the_log(
@@ -118,10 +146,10 @@ def test_a_scrape_can_ask_for_one_metric(endpoint: MetricsEndpoint) -> None:
     assert len(samples) == 100
 
 
-def test_closing_twice_does_no_harm(endpoint: MetricsEndpoint) -> None:
+def test_closing_twice_does_no_harm(registry: CollectorRegistry, port: int) -> None:
     """The port is free after the first time."""
-    endpoint.close(5)
-    endpoint.close(5)
+    with served(registry, port=port) as endpoint:
+        endpoint.close(60)
 
     with socket.create_server(endpoint.address):
         pass
