@@ -26,7 +26,7 @@ class _Watcher(RedisServer):
 
     name = "master"
     master = 0
-    down_after = 0.5
+    down_after: float = 0.5
 
     def _options(self, folder: str) -> Sequence[str]:
         configuration = Path(folder) / "sentinel.conf"
