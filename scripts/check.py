@@ -29,7 +29,7 @@ LOWEST_PYTHON = "3.11"
 # One process more than there are cores, as many tests wait; there is little to gain from many. A
 # file goes to one of them whole, since costly fixtures serve a file; in the order of collection,
 # since packages/conftest.py puts what takes long first.
-PROCESSES = str(min((os.cpu_count() or 1) + 1, 8))
+PROCESSES = str(min((os.cpu_count() or 1) + 2, 8))
 PARALLEL = ("-n", PROCESSES, "--dist", "loadfile", "--no-loadscope-reorder")
 
 LIMIT = 20 * 60
@@ -306,7 +306,7 @@ def alone(session: Session) -> None:
         return
     for package in session.packages:
         run = isolated(package, "--locked", *on)
-        check_neighbors(session, package, run)
+        check_neighbors(session, package, [*run, "python"])
         skipped = session.pytest(f"{package.name} alone", *AGAIN, package.tests, through=run)
         if package.extras and skipped:
             with_extras = isolated(package, "--locked", "--all-extras", *on)
@@ -314,11 +314,11 @@ def alone(session: Session) -> None:
             session.pytest(label, *AGAIN, *skipped, through=with_extras)
 
 
-def check_neighbors(session: Session, package: Package, run: Sequence[str]) -> None:
+def check_neighbors(session: Session, package: Package, python: Sequence[str | Path]) -> None:
     """Hold that no neighbor is installed: an environment that leaks one would prove nothing."""
     neighbors = [one.module for one in select([]) if one != package]
     code = f"from importlib.util import find_spec; assert not any(map(find_spec, {neighbors}))"
-    session.run(f"{package.name}: no neighbor is installed", *run, "python", "-I", "-c", code)
+    session.run(f"{package.name}: no neighbor is installed", *python, "-I", "-c", code)
 
 
 def lowest(session: Session) -> None:
@@ -327,11 +327,34 @@ def lowest(session: Session) -> None:
     if on is None:
         return
     for package in session.packages:
-        # Not locked, since the lock holds the newest; the file itself stays as it is.
-        run = isolated(package, "--resolution", "lowest-direct", *on)
-        check_neighbors(session, package, run)
-        label = f"{package.name} on its lowest versions"
-        session.pytest(label, *AGAIN, package.tests, through=run)
+        with tempfile.TemporaryDirectory() as folder:
+            if interpreter := lowest_environment(session, package, Path(folder, ".venv"), on):
+                check_neighbors(session, package, [interpreter])
+                label = f"{package.name} on its lowest versions"
+                session.pytest(label, *AGAIN, package.tests, through=[interpreter, "-m"])
+
+
+def lowest_environment(
+    session: Session, package: Package, folder: Path, on: Sequence[str]
+) -> Path | None:
+    """Install a package, in place, with the lowest versions; return the interpreter if that works.
+
+    Not by `uv run`, which resolves the whole workspace for it, all that benchmarks want included.
+    """
+    interpreter = interpreter_in(folder)
+    new = (UV, "venv", "--quiet", "--no-project", *on, folder)
+    which = ("--resolution", "lowest-direct", "--editable", package.folder)
+    tests = ("--group", f"{package.folder / 'pyproject.toml'}:test")
+    into = (UV, "pip", "install", "--quiet", "--python", interpreter, *which, *tests)
+    ok = session.run(f"{package.name}: environment", *new) and session.run(
+        f"{package.name}: lowest versions", *into
+    )
+    return interpreter if ok else None
+
+
+def interpreter_in(environment: Path) -> Path:
+    """Return the interpreter of a virtual environment."""
+    return environment / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
 def interpreter_options(session: Session, version: str | None) -> list[str] | None:
@@ -433,7 +456,7 @@ def install(
     project.mkdir()
     wanted = project / "requirements.txt"
     wanted.write_text("\n".join(requirements), encoding="utf-8")
-    interpreter = project / ".venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    interpreter = interpreter_in(project / ".venv")
 
     new = (UV, "venv", "--quiet", "--no-project", "--python", sys.executable)
     files = ("--requirement", wanted, "--constraint", constraints)

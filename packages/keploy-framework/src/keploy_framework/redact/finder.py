@@ -14,7 +14,7 @@ from keploy_framework.redact.hints import json_has_names, runs, unescaped_roughl
 from keploy_framework.redact.markup import markup
 from keploy_framework.redact.names import looks_secret
 from keploy_framework.redact.pairs import json_pairs, option_pairs
-from keploy_framework.redact.placeholders import PLACEHOLDER, is_placeholder
+from keploy_framework.redact.placeholders import PLACEHOLDER, is_placeholder, without_placeholders
 from keploy_framework.redact.spans import Span, disjoint
 
 if TYPE_CHECKING:
@@ -294,7 +294,8 @@ class Finder:
                 (lambda inner: self._string(inner, depth + 1)),
                 self._header_value,
             )
-        if "alue" in text or "uthorization" in text or "ookie" in text:
+        told = without_placeholders(text)
+        if "alue" in told or "uthorization" in told or "ookie" in told:
             yield from json_pairs(text, self.names, self._header_value)
         if "=" in text:
             yield from texts.assignments(text, self.names, separators="=")

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 import threading
 
-__all__ = ("ECHOED", "PLACEHOLDER", "Placeholders", "highest_ordinal", "is_placeholder", "readable")
+__all__ = (
+    "ECHOED",
+    "PLACEHOLDER",
+    "Placeholders",
+    "highest_ordinal",
+    "is_placeholder",
+    "readable",
+    "without_placeholders",
+)
 
 PLACEHOLDER = re.compile(r"\[redacted:([a-z0-9-]{1,40}+):([0-9]{1,10}+)\]")
 """A placeholder in a text; its groups are the kind and the ordinal."""
@@ -27,6 +35,16 @@ def is_placeholder(value: str) -> bool:
         (True, False)
     """
     return _ONLY.fullmatch(value) is not None
+
+
+def without_placeholders(text: str) -> str:
+    """Return a text with a space for each placeholder, whose kind would be taken for a name in it.
+
+    Example:
+        >>> without_placeholders("a: [redacted:api-key:1], b: 2")
+        'a:  , b: 2'
+    """
+    return PLACEHOLDER.sub(" ", text) if "[redacted:" in text else text
 
 
 def readable(value: str) -> str:

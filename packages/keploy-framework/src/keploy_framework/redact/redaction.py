@@ -37,6 +37,9 @@ _NAME_LIMIT: Final = 256
 _REMEMBERED: Final = 512
 _MEMORY: Final = 4096
 _SECRETS: Final = 256
+# In text that is broken, a placeholder may show what stands beside it as a secret, too. Whoever
+# searches what was written must find nothing: it is looked at until there is nothing to find.
+_AGAIN: Final = 4
 _GZIP: Final = b"\x1f\x8b\x08"
 
 
@@ -265,6 +268,11 @@ class Redaction:
             after, changed = self._wide(plain, charset, content_type, seen)
         else:
             after, changed = cut(plain, lambda text: self._found(text, content_type, seen))
+            more = changed
+            for _ in range(_AGAIN):
+                if not more:
+                    break
+                after, more = cut(after, lambda text: self._found(text, content_type, seen))
         if not changed:
             return list(pieces)
         return closed(after, encoding) if encoding else after
@@ -302,7 +310,14 @@ class Redaction:
     def _plain(self, text: str, seen: dict[str, str], content_type: str = "text/plain") -> str:
         bare = _bare(text)
         edits = self._found(bare, content_type, seen)
-        return _readable(edited(bare, edits)) if edits else text
+        if not edits:
+            return text
+        for _ in range(_AGAIN):
+            bare = edited(bare, edits)
+            edits = self._found(bare, content_type, seen)
+            if not edits:
+                break
+        return _readable(edited(bare, edits))
 
     def _head(self, headers: Headers, seen: dict[str, str]) -> Headers:
         clean = self._clean

@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 from keploy_framework.redact.embedded import percent_decoded_spans
 from keploy_framework.redact.hints import name_starts
 from keploy_framework.redact.names import AUTH_HEADERS, NOTHING, normal
-from keploy_framework.redact.placeholders import PLACEHOLDER, is_placeholder
+from keploy_framework.redact.placeholders import PLACEHOLDER, is_placeholder, without_placeholders
 from keploy_framework.redact.spans import SPACE, Span
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def in_strings(text: str, names: Names) -> Iterator[Span]:
 
 def _hinted_in_strings(text: str) -> bool:
     """Say whether something may be assigned inside the strings of JSON; False is certain."""
+    text = without_placeholders(text)
     if ("\\" in text or "'" in text) and any([hint in text for hint in _QUOTED_HINTS]):  # noqa: C419 - faster so
         return True
     ends = text.encode("latin-1", "replace").translate(_BEFORE_COLON)
