@@ -26,7 +26,7 @@ from workspace import ROOT, Package, select
 LOWEST_PYTHON = "3.11"
 """Where the lowest versions are tested: the oldest releases have wheels for no newer Python."""
 
-# One process more than there are cores, as many tests wait; there is little to gain from many. A
+# Two processes more than there are cores, as many tests wait; there is little to gain from many. A
 # file goes to one of them whole, since costly fixtures serve a file; in the order of collection,
 # since packages/conftest.py puts what takes long first.
 PROCESSES = str(min((os.cpu_count() or 1) + 2, 8))
@@ -342,7 +342,7 @@ def lowest_environment(
     Not by `uv run`, which resolves the whole workspace for it, all that benchmarks want included.
     """
     interpreter = interpreter_in(folder)
-    new = (UV, "venv", "--quiet", "--no-project", *on, folder)
+    new: list[str | Path] = [UV, "venv", "--quiet", "--no-project", *on, folder]
     which = ("--resolution", "lowest-direct", "--editable", package.folder)
     tests = ("--group", f"{package.folder / 'pyproject.toml'}:test")
     into = (UV, "pip", "install", "--quiet", "--python", interpreter, *which, *tests)
