@@ -7,7 +7,7 @@ import json
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keploy_framework.errors import OptionError
@@ -154,6 +154,30 @@ def test_json_keeps_every_byte_around_a_secret() -> None:
     json.loads(clean)
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson", "text/html"])
+def test_a_number_that_was_a_secret_is_repeated_as_json_wants_it(kind: str) -> None:
+    """A value becomes a string; a longer number is another one; strings have their quotes."""
+    answer = {"code": 12345678, "of": [12345678, 123456789, 1.12345678, "no 12345678"]}
+
+    clean = Redaction.default().exchange(
+        exchange(
+            Request("POST", "http://h/", JSON, b'{"password": 12345678}'),
+            Response(
+                200, "OK", (("Content-Type", kind),), (Piece(0, json.dumps(answer).encode()),)
+            ),
+        )
+    )
+
+    assert clean.request.body == b'{"password": "[redacted:password:1]"}'
+    assert clean.response is not None
+    hidden = "[redacted:password:1]"
+    assert json.loads(clean.response.body) == {
+        "code": hidden,
+        "of": [hidden, 123456789, 1.12345678, f"no {hidden}"],
+    }
+
+
+@example([-1000000, {"id": None, "password": -1000000}])
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=8),

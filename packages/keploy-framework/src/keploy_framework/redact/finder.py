@@ -66,6 +66,15 @@ def _links(text: str) -> Iterator[Span]:
             yield Span(link.start(1), link.end(1), "token", link[1])
 
 
+def _echoes(text: str, content_type: str, known_values: Mapping[str, str]) -> Iterable[Span]:
+    """Return where a body repeats a secret; in JSON, a number becomes a string."""
+    spans = echoed(text, known_values)
+    media = media_type(content_type)
+    if "json" in media or media == "text/event-stream" or _JSON_START.match(text):
+        return json_text.as_values(text, spans)
+    return spans
+
+
 @lru_cache(maxsize=256)
 def media_type(content_type: str) -> str:
     """Return the type without its parameters, in lower case."""
@@ -107,7 +116,8 @@ class Finder:
             content_type: What it says it is.
             known_values: Spellings of secrets that are known, each with the secret.
         """
-        spans = [*self._by_content(text, content_type), *echoed(text, known_values)]
+        spans = [*self._by_content(text, content_type)]
+        spans += _echoes(text, content_type, known_values)
         return self._settled(spans, text)
 
     def text(self, text: str, known_values: Mapping[str, str] = _NONE) -> list[Span]:
@@ -122,7 +132,7 @@ class Finder:
         That is what is known by its looks, by an assignment, or by the element or field of a form
         around it.
         """
-        spans = [*self._disguised(text, 0), *echoed(text, known_values)]
+        spans = [*self._disguised(text, 0), *_echoes(text, content_type, known_values)]
         spans += texts.assignments(text, self.names)
         if "<" in text:
             spans += markup(text, self.names)

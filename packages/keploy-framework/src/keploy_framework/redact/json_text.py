@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 
     from keploy_framework.redact.names import Names
 
-__all__ = ("Text", "fields", "place", "texts", "unescaped")
+__all__ = ("Text", "as_values", "fields", "place", "texts", "unescaped")
 
 # An unterminated string reaches to the end: each character is read once, whatever the text is.
 _STRING: Final = r'"((?:[^"\\]++|\\[\s\S])*+)(?:"|\\?\Z)'
 _TOKEN: Final = re.compile(_STRING + r"([ \t\r\n]*+:[ \t\r\n]*+)?")
 _BRACKETS: Final = re.compile(_STRING + r"|[\[\]{}]")
 _NUMBER: Final = re.compile(r"-?[0-9][0-9.eE+-]*+")
+_NUMBERS: Final = re.compile(_STRING + r"|(" + _NUMBER.pattern + ")")
+_OF_NUMBERS: Final = re.compile(r"[0-9.eE+-]+")
 _ESCAPE: Final = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[\s\S]|\Z)|[^\\]++")
 _PLAIN: Final = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 _HEX: Final = 16
@@ -219,3 +221,26 @@ def _closing(text: str, at: int) -> int:
             if not depth:
                 return match.end()
     return len(text)
+
+
+def as_values(text: str, spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield spans so that what is put in their places leaves JSON valid.
+
+    A number outside of strings needs quotes; a part of a longer one is no repetition, and stays.
+
+    Example:
+        >>> found = [Span(6, 14, "secret", "12345678"), Span(17, 25, "secret", "12345678")]
+        >>> [(each.start, each.quoted) for each in as_values('{"a": 12345678, 0123456789}', found)]
+        [(6, True)]
+    """
+    numbers: list[tuple[int, int]] | None = None
+    for span in spans:
+        if _OF_NUMBERS.fullmatch(text, span.start, span.end):
+            if numbers is None:
+                numbers = [found.span(2) for found in _NUMBERS.finditer(text) if found[2]]
+            place = bisect_right(numbers, (span.start, len(text))) - 1
+            if place >= 0 and span.start < numbers[place][1]:
+                if numbers[place] == (span.start, span.end):
+                    yield span._replace(quoted=True)
+                continue
+        yield span

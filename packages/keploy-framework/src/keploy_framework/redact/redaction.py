@@ -232,7 +232,7 @@ class Redaction:
             shares = self._finder.stream(bare) if len(bare) > 1 else []
             for number, text, spans in zip(places, bare, shares, strict=False):
                 if spans:
-                    whole = _readable(edited(text, self._edits(spans)))
+                    whole = _readable(edited(text, self._edits(spans)).encode("latin-1", "replace"))
                     clean[number] = replace(clean[number], data=whole)
         return tuple(clean)
 
@@ -267,23 +267,33 @@ class Redaction:
         if charset.startswith(("utf-16", "utf-32")):
             after, changed = self._wide(plain, charset, content_type, seen)
         else:
-            after, changed = cut(plain, lambda text: self._found(text, content_type, seen))
-            more = changed
-            for _ in range(_AGAIN):
-                if not more:
-                    break
-                after, more = cut(after, lambda text: self._found(text, content_type, seen))
+            after, changed = self._searched(plain, content_type, seen)
         if not changed:
             return list(pieces)
         return closed(after, encoding) if encoding else after
 
-    def _found(self, text: str, content_type: str, seen: dict[str, str]) -> list[Edit]:
-        if len(text) > FIELD_LIMIT:
-            spans = self._finder.looks(text, content_type, seen)
-        else:
-            spans = self._finder.body(text, content_type, seen)
-        note(spans, seen)
-        return self._edits(spans)
+    def _searched(
+        self, pieces: Sequence[bytes], content_type: str, seen: dict[str, str]
+    ) -> tuple[list[bytes], bool]:
+        """Redact the text that pieces are together until nothing is found in it.
+
+        What it holds itself is looked for elsewhere, not where it is repeated in itself.
+        """
+        known = dict(seen)
+
+        def found(text: str) -> list[Edit]:
+            find = self._finder.body if len(text) <= FIELD_LIMIT else self._finder.looks
+            spans = find(text, content_type, known)
+            note(spans, seen)
+            return self._edits(spans)
+
+        after, changed = cut(pieces, found)
+        more = changed
+        for _ in range(_AGAIN):
+            if not more:
+                break
+            after, more = cut(after, found)
+        return after, changed
 
     def _wide(
         self, pieces: Sequence[bytes], charset: str, content_type: str, seen: dict[str, str]
@@ -293,7 +303,7 @@ class Redaction:
         try:
             text = body.decode(charset)
         except (LookupError, UnicodeError):
-            return cut(pieces, lambda text: self._found(text, content_type, seen))
+            return self._searched(pieces, content_type, seen)
         clean = self._plain(text, seen, content_type)
         if clean == text:
             return list(pieces), False
@@ -308,16 +318,9 @@ class Redaction:
         return result, True
 
     def _plain(self, text: str, seen: dict[str, str], content_type: str = "text/plain") -> str:
-        bare = _bare(text)
-        edits = self._found(bare, content_type, seen)
-        if not edits:
-            return text
-        for _ in range(_AGAIN):
-            bare = edited(bare, edits)
-            edits = self._found(bare, content_type, seen)
-            if not edits:
-                break
-        return _readable(edited(bare, edits))
+        data = text.encode("utf-8", "surrogatepass")
+        (clean,), changed = self._searched((data,), content_type, seen)
+        return _readable(clean) if changed else text
 
     def _head(self, headers: Headers, seen: dict[str, str]) -> Headers:
         clean = self._clean
@@ -383,8 +386,7 @@ def _bare(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").decode("latin-1")
 
 
-def _readable(bare: str) -> str:
-    data = bare.encode("latin-1", "replace")
+def _readable(data: bytes) -> str:
     try:
         return data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:  # a secret ended within a letter
