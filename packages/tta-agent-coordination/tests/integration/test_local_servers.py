@@ -9,12 +9,20 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tta_agent_coordination import ConfigurationError, NotReplicatedError, RedisMessageCoordinator
-from tta_agent_coordination.testing import WRITER, LocalCluster, LocalSentinel, RedisServer, sample
+from tta_agent_coordination.testing import (
+    WRITER,
+    LocalCluster,
+    LocalSentinel,
+    RedisServer,
+    sample,
+    servers,
+)
 
 
 @pytest.fixture
@@ -82,6 +90,22 @@ def test_a_server_that_wants_its_port_for_itself_alone_gets_it(
     once = script(tmp_path, f'[ -e {taken} ] && exec {program} "$@"; touch {taken}; exit 1')
     with RedisServer(once) as server:
         assert server.pid
+
+
+def test_where_no_port_can_be_held_servers_and_clusters_start_all_the_same(
+    program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only Linux lets a port be listened on that somebody holds."""
+    monkeypatch.setattr(servers, "sys", SimpleNamespace(platform="darwin"))
+
+    with RedisServer(program) as server, LocalCluster(program) as group:
+        ports = {server.port, *(node.port for node in group.servers)}
+
+        assert len(ports - {0}) == 1 + len(group.servers)
+        port = server.port
+        server.stop()
+        server.start()
+        assert server.port == port
 
 
 def test_a_server_that_stands_still_is_ended_all_the_same(program: str) -> None:
