@@ -113,7 +113,7 @@ def test_an_exchange_is_read_as_it_was_written(
     assert decode_exchange(record) == Journaled(exchange, asked, response_file)
 
 
-@settings(max_examples=settings().max_examples // 2)
+@settings(max_examples=3 * settings().max_examples // 5)
 @given(st.lists(everything, max_size=4), st.data())
 def test_any_prefix_gives_the_exchanges_before_it(
     tmp_path_factory: pytest.TempPathFactory, exchanges: list[Exchange], data: st.DataObject
@@ -129,7 +129,7 @@ def test_any_prefix_gives_the_exchanges_before_it(
     assert read_opening(path) == (OPENING if cut >= ends[0] else None)
 
 
-@settings(max_examples=settings().max_examples // 2)
+@settings(max_examples=3 * settings().max_examples // 5)
 @given(st.lists(everything, min_size=1, max_size=4), st.data())
 def test_damage_ends_the_reading_and_is_never_passed_on(
     tmp_path_factory: pytest.TempPathFactory, exchanges: list[Exchange], data: st.DataObject

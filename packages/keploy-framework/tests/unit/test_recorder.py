@@ -382,7 +382,7 @@ media = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=settings().max_examples // 2)
+@settings(max_examples=3 * settings().max_examples // 5)
 @given(
     st.lists(
         st.tuples(

@@ -142,7 +142,7 @@ def test_a_file_that_is_no_case_is_named(folder: KeployFolder, data: bytes, word
     assert caught.value.path == str(path)
 
 
-@settings(deadline=None)
+@settings(max_examples=6 * settings().max_examples // 5)
 @given(st.integers(0, len(CASE) - 2))
 def test_a_case_cut_off_anywhere_is_an_error_or_lost_nothing_that_matters(
     tmp_path_factory: pytest.TempPathFactory, cut: int

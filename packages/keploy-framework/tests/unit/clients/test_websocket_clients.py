@@ -186,17 +186,22 @@ def test_a_conversation_that_a_responder_lets_go_is_made_and_recorded(talk: Talk
     assert len(exchange.messages) == len(EXPECTED)
 
 
-def test_a_secure_conversation_needs_no_certificate_to_be_answered(recordings: Any) -> None:
-    """A `wss` URL is answered like any other."""
-    exchange = Exchange(
+def spoken(url: str, message: Message) -> Exchange:
+    """Make the recording of a conversation in which the server says one thing."""
+    return Exchange(
         id="1",
         direction=Direction.OUTBOUND,
-        request=Request("GET", "wss://recorded.invalid/a"),
+        request=Request("GET", url),
         response=Response(101, "Switching Protocols", (("Sec-WebSocket-Accept", "old"),)),
         started_at=0,
         ended_at=0,
-        messages=(Message(0.0, "server", "hello"),),
+        messages=(message,),
     )
+
+
+def test_a_secure_conversation_needs_no_certificate_to_be_answered(recordings: Any) -> None:
+    """A `wss` URL is answered like any other."""
+    exchange = spoken("wss://recorded.invalid/a", Message(0.0, "server", "hello"))
 
     async def with_websockets() -> Any:
         async with websockets.asyncio.client.connect(exchange.request.url) as connection:
@@ -223,15 +228,7 @@ def test_a_secure_conversation_needs_no_certificate_to_be_answered(recordings: A
 @pytest.mark.parametrize("code", [None, 1000])
 def test_text_that_is_no_unicode_is_played_as_it_came(code: int | None, recordings: Any) -> None:
     """A peer may send half a surrogate pair: the client refuses it, as it did the peer's."""
-    exchange = Exchange(
-        id="1",
-        direction=Direction.OUTBOUND,
-        request=Request("GET", "ws://recorded.invalid/a"),
-        response=Response(101, "Switching Protocols", (("Sec-WebSocket-Accept", "old"),)),
-        started_at=0,
-        ended_at=0,
-        messages=(Message(0.0, "server", "\ud800", code),),
-    )
+    exchange = spoken("ws://recorded.invalid/a", Message(0.0, "server", "\ud800", code))
 
     with (
         blocked_network(),
