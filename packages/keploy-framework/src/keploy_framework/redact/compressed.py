@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ("MOST", "CannotOpenError", "closed", "encoding_of", "opened")
+__all__ = ("MOST", "CannotOpenError", "closed", "encoding_of", "is_text", "opened")
 
 MOST: Final = 16 << 20
 """How many bytes a body may have when it is opened; one with more is not searched."""
@@ -159,3 +159,9 @@ def closed(pieces: Sequence[bytes], encoding: str) -> list[bytes]:
     if result:
         result[-1] += end
     return result
+
+
+def is_text(pieces: Sequence[bytes]) -> bool:
+    """Say whether a body looks like text, whatever its headers say of how it is compressed."""
+    start = b"".join(pieces)[:512]
+    return all(byte >= 32 or byte in b"\t\r\n" for byte in start)  # noqa: PLR2004 - the space

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from keploy_framework.errors import OptionError
 from keploy_framework.model import Omitted, Piece, header_value, header_values
-from keploy_framework.redact.compressed import CannotOpenError, closed, encoding_of, opened
+from keploy_framework.redact.compressed import CannotOpenError, closed, encoding_of, is_text, opened
 from keploy_framework.redact.echoes import handed_in, note
 from keploy_framework.redact.finder import Finder, parameter
-from keploy_framework.redact.kinds import Kind, Looks
+from keploy_framework.redact.kinds import Looks
 from keploy_framework.redact.names import Names
+from keploy_framework.redact.options import own_kind, own_names
 from keploy_framework.redact.placeholders import Placeholders, readable
-from keploy_framework.redact.spans import Edit, cut, edited
+from keploy_framework.redact.spans import Edit, bare_text, cut, decoded, edited
 from keploy_framework.redact.window import SlidingWindow
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ __all__ = ("FIELD_LIMIT", "Redaction")
 FIELD_LIMIT: Final = 1 << 20
 """Up to this many bytes a body is read field by field; beyond, it is searched by pattern."""
 
-_KIND: Final = re.compile(r"[a-z0-9-]{1,40}")
-_NAME_LIMIT: Final = 256
 _REMEMBERED: Final = 512
 _MEMORY: Final = 4096
 _SECRETS: Final = 256
@@ -83,12 +80,12 @@ class Redaction:
         allow_values: Iterable[str] = (),
     ) -> None:
         names = Names(
-            headers=_names("headers", headers),
-            fields=_names("fields", fields),
-            allow=_names("allow", allow),
+            headers=own_names("headers", headers),
+            fields=own_names("fields", fields),
+            allow=own_names("allow", allow),
         )
-        own = tuple(_pattern(kind, text) for kind, text in (patterns or {}).items())
-        self._finder = Finder(names, Looks(own), _names("allow_values", allow_values))
+        own = tuple(own_kind(kind, text) for kind, text in (patterns or {}).items())
+        self._finder = Finder(names, Looks(own), own_names("allow_values", allow_values))
         self._placeholders = Placeholders()
         self._clean: set[tuple[str, str]] = set()  # header lines that hold no secret
         # Header lines that do, the secrets in them, and what is written instead.
@@ -228,11 +225,11 @@ class Redaction:
                 for number, message in enumerate(clean)
                 if message.sender == sender and isinstance(message.data, str)
             ]
-            bare = [_bare(str(clean[number].data)) for number in places]
+            bare = [bare_text(str(clean[number].data)) for number in places]
             shares = self._finder.stream(bare) if len(bare) > 1 else []
             for number, text, spans in zip(places, bare, shares, strict=False):
                 if spans:
-                    whole = _readable(edited(text, self._edits(spans)).encode("latin-1", "replace"))
+                    whole = decoded(edited(text, self._edits(spans)).encode("latin-1", "replace"))
                     clean[number] = replace(clean[number], data=whole)
         return tuple(clean)
 
@@ -257,7 +254,7 @@ class Redaction:
             try:
                 plain = opened(pieces, encoding)
             except CannotOpenError:
-                if not _claims(pieces, encoding):
+                if not is_text(pieces):
                     raise
                 encoding = ""  # it says that it is compressed, and is not: its text is searched
         elif pieces[0].startswith(_GZIP):
@@ -320,7 +317,7 @@ class Redaction:
     def _plain(self, text: str, seen: dict[str, str], content_type: str = "text/plain") -> str:
         data = text.encode("utf-8", "surrogatepass")
         (clean,), changed = self._searched((data,), content_type, seen)
-        return _readable(clean) if changed else text
+        return decoded(clean) if changed else text
 
     def _head(self, headers: Headers, seen: dict[str, str]) -> Headers:
         clean = self._clean
@@ -381,18 +378,6 @@ class Redaction:
         return edits
 
 
-def _bare(text: str) -> str:
-    """Return text as Latin-1 text, one character a byte, as the finder reads it."""
-    return text.encode("utf-8", "surrogatepass").decode("latin-1")
-
-
-def _readable(data: bytes) -> str:
-    try:
-        return data.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:  # a secret ended within a letter
-        return data.decode("utf-8", "replace")
-
-
 def _shape(headers: Headers) -> tuple[str, str, str]:
     """Return the encoding, the content type and the charset that headers tell."""
     encodings: list[str] = []
@@ -408,40 +393,5 @@ def _shape(headers: Headers) -> tuple[str, str, str]:
     return (encoding_of(encodings) if encodings else ""), content_type, charset
 
 
-def _claims(pieces: Sequence[bytes], encoding: str) -> bool:
-    """Say whether a body that could not be opened is text all the same."""
-    start = b"".join(pieces)[:512]
-    del encoding
-    return all(byte >= 32 or byte in b"\t\r\n" for byte in start)  # noqa: PLR2004 - the space
-
-
 def _omitted(body: bytes, error: CannotOpenError) -> Omitted:
     return Omitted(len(body), hashlib.sha256(body).hexdigest(), f"not searched: {error}")
-
-
-def _names(option: str, names: Iterable[str]) -> frozenset[str]:
-    if isinstance(names, str):
-        raise OptionError(f"{option} must be a list of names, not the one text {names!r:.60}")
-    result = frozenset(names)
-    for name in result:
-        if not _is_name(name):
-            raise OptionError(f"{option} must hold names, not {name!r:.60}")
-    return result
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and bool(name.strip()) and len(name) <= _NAME_LIMIT
-
-
-def _pattern(kind: str, text: str) -> Kind:
-    if not _KIND.fullmatch(kind):
-        raise OptionError(
-            f"patterns: a kind has lower-case letters, digits and dashes, not {kind!r:.60}"
-        )
-    try:
-        pattern = re.compile(text)
-    except (re.error, TypeError) as error:
-        raise OptionError(f"patterns: {kind} is no regular expression: {error}") from None
-    if pattern.search("") is not None:
-        raise OptionError(f"patterns: {kind} finds the empty text; let it find at least one sign")
-    return Kind(kind, (), pattern)

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ("SPACE", "Edit", "Span", "cut", "disjoint", "edited", "moved")
+__all__ = (
+    "SPACE",
+    "Edit",
+    "Span",
+    "bare_text",
+    "cut",
+    "decoded",
+    "disjoint",
+    "edited",
+    "moved",
+)
 
 SPACE: Final = " \t\n\r\f\v"
 """What may be cut off at the ends of a text. A byte that Python takes for space in Latin-1, such as
@@ -38,6 +48,19 @@ class Edit(NamedTuple):
     start: int
     end: int
     text: str
+
+
+def bare_text(text: str) -> str:
+    """Return text as Latin-1 text, one character a byte, as the finder reads it."""
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
+def decoded(data: bytes) -> str:
+    """Return the text that edited bytes are."""
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:  # a secret ended within a letter
+        return data.decode("utf-8", "replace")
 
 
 def disjoint(spans: Iterable[Span], text: str) -> list[Span]:
